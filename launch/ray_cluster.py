@@ -1,0 +1,93 @@
+"""Ray, in one place: a session, and bounded parallel tasks that survive a lost worker.
+
+Ray core tasks only: one shard in, one shard out, side effects by atomic rename, so that a retry
+changes nothing. Ray Data is not used; its names changed three times within a year.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from launch.errors import GristmillError
+from launch.progress import progress
+from launch.recipe import Execution
+
+OBJECT_STORE_BYTES = 200 * 2**20
+MAX_RETRIES = 3
+
+
+@contextmanager
+def ray_session(execution: Execution) -> Iterator[Any]:
+    """Yield the `ray` module, connected; a session that already runs is used and left running."""
+    # Before Ray is imported: it reads its environment then. No usage reports from users' data
+    # jobs, and no progress of Ray's own beside ours.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    import ray
+
+    if ray.is_initialized():
+        yield ray
+        return
+    if execution.ray_address == "local":
+        # Tasks return counts and paths, never text: the object store stays small. Bound to
+        # loopback: nobody else on the network may hand this session a task.
+        ray.init(
+            address="local",
+            num_cpus=execution.workers,
+            object_store_memory=OBJECT_STORE_BYTES,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level="ERROR",
+            _node_ip_address="127.0.0.1",
+        )
+    else:
+        ray.init(address=execution.ray_address, log_to_driver=False, logging_level="ERROR")
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def run_tasks(
+    function: Callable[..., Any],
+    argument_tuples: Sequence[tuple[Any, ...]],
+    *,
+    label: str,
+    execution: Execution,
+    num_cpus: float = 1.0,
+) -> list[Any]:
+    """Call `function(*arguments)` for each tuple as a Ray task; results in the order of the tuples.
+
+    At most `execution.workers` tasks are in flight. A task whose worker dies is started again up
+    to three times. An error of ours (`GristmillError`) comes out as itself, another as Ray's.
+    """
+    if not argument_tuples:
+        return []
+    results: list[Any] = [None] * len(argument_tuples)
+    with ray_session(execution) as ray, progress(label, len(argument_tuples)) as advance:
+        remote = ray.remote(num_cpus=num_cpus, max_retries=MAX_RETRIES)(function)
+        waiting = iter(enumerate(argument_tuples))
+        running: dict[Any, int] = {}
+        while True:
+            while len(running) < execution.workers:
+                following = next(waiting, None)
+                if following is None:
+                    break
+                index, arguments = following
+                running[remote.remote(*arguments)] = index
+            if not running:
+                return results
+            finished, _ = ray.wait(list(running), num_returns=1)
+            for reference in finished:
+                results[running.pop(reference)] = _result(ray, reference)
+                advance(1)
+
+
+def _result(ray: Any, reference: Any) -> Any:
+    try:
+        return ray.get(reference)
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, GristmillError):
+            raise error.cause from None
+        raise
