@@ -30,8 +30,8 @@ def ray_session(execution: Execution) -> Iterator[Any]:
         yield ray
         return
     if execution.ray_address == "local":
-        # Tasks return counts and paths, never text: the object store stays small. Bound to
-        # loopback: nobody else on the network may hand this session a task.
+        # Tasks return counts and paths, never text: the object store stays small. The session is
+        # addressed on loopback and keeps Ray's token authentication, on by default in 2.60.
         ray.init(
             address="local",
             num_cpus=execution.workers,

@@ -1,0 +1,52 @@
+# gristmill: `make demo` shows it, `make test` checks it. Every target sets up its environment.
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed-$(shell cat requirements.lock pyproject.toml | cksum | cut -d ' ' -f 1)
+
+.PHONY: help setup demo test test-all test-slow check format bench docs clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 14
+
+setup: $(STAMP) ## the environment in .venv, from the lock file
+
+$(STAMP):
+	$(PYTHON) -m venv $(VENV)
+	# torch first and by its pin: resolved together with the rest, pip may prefer a CUDA build.
+	$(BIN)/pip install --quiet "$$(grep -E '^torch==' requirements.lock)"
+	$(BIN)/pip install --quiet --requirement requirements.lock
+	$(BIN)/pip install --quiet --no-deps --editable .
+	rm -f $(VENV)/.installed-*
+	touch $@
+
+demo: setup ## raw text to a trained model, a fitted law and a plan, in about 8 minutes
+	$(BIN)/gristmill run launch/recipes/tiny.toml
+
+test: setup ## the default tests: offline, CPU only, under 6 minutes
+	$(BIN)/pytest
+
+test-slow: setup ## the marked tests only
+	$(BIN)/pytest -m slow
+
+test-all: setup ## every test
+	$(BIN)/pytest -m 'slow or not slow'
+
+check: setup ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: setup ## let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: setup ## the figures, one JSON object a line
+	$(BIN)/python -m benchmarks.mill
+
+docs: setup ## write the generated pages again
+	$(BIN)/python -m docs.generate_config
+
+clean: ## remove the demo's output; the environment stays
+	rm -rf runs/tiny
