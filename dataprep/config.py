@@ -1,0 +1,163 @@
+"""What a recipe says about sources and about `dataprep`: frozen models, no heavy import."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from dataprep.thresholds import Thresholds
+from launch.config import Model
+from launch.errors import UserError
+
+READABLE_KINDS = ("installed-docs", "jsonl", "parquet", "text")
+UNREADABLE_KINDS = {
+    "csv": "convert it to Parquet first, for example with pyarrow.csv",
+    "warc": "extract the pages to JSONL first, for example with resiliparse",
+    "html": "extract the main text first, for example with resiliparse, and use kind 'text'",
+}
+
+
+class Columns(Model):
+    """Which field of a record is what, for the kinds `jsonl` and `parquet`."""
+
+    text: str = Field("text", min_length=1)
+    """Field that holds the text."""
+    id: str | None = None
+    """Field with an id that is unique in the source; unset: the file's path and the row."""
+    url: str | None = None
+    """Field that holds the document's address."""
+    license: str | None = None
+    """Field that holds the document's licence."""
+    meta: tuple[str, ...] = ()
+    """Fields that are kept, as text, in the column `meta`."""
+
+
+class Source(Model):
+    """A table `[[sources]]`: where the records are and what their fields mean."""
+
+    name: str = Field("python-docs", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
+    """Name of the source, unique in the recipe; every id begins with it."""
+    kind: str = "installed-docs"
+    """How to read it: installed-docs, jsonl (also .gz and .zst), parquet or text."""
+    paths: tuple[str, ...] = ()
+    """Globs of files, relative to the working directory; `**` stands for any depth."""
+    packages: tuple[str, ...] = ()
+    """For installed-docs: the distributions to read; empty: the fixed list of the demo's corpus."""
+    columns: Columns = Columns()
+    """Fields of a record, for the kinds jsonl and parquet."""
+    weight: float = Field(1.0, gt=0.0)
+    """Weight of the source where documents are sampled, relative to the other sources."""
+    license: str | None = None
+    """Licence of those documents whose record states none."""
+
+    @model_validator(mode="after")
+    def _check_kind(self) -> Self:
+        where = f"sources.{self.name}"
+        known = ", ".join(READABLE_KINDS)
+        if self.kind in UNREADABLE_KINDS:
+            got = f"'{self.kind}', which is not read directly"
+            raise UserError(f"{where}.kind", got, f"one of {known}", UNREADABLE_KINDS[self.kind])
+        if self.kind not in READABLE_KINDS:
+            raise UserError(f"{where}.kind", f"'{self.kind}'", f"one of {known}")
+        if self.kind == "installed-docs":
+            if self.paths:
+                raise UserError(f"{where}.paths", "paths", "none for kind 'installed-docs'")
+        elif not self.paths:
+            raise UserError(f"{where}.paths", "no path", "at least one glob of files")
+        if self.packages and self.kind != "installed-docs":
+            raise UserError(f"{where}.packages", "packages", f"none for kind '{self.kind}'")
+        return self
+
+
+class Pii(Model):
+    """Table `[dataprep.pii]`: personal data in text, url and meta of every document."""
+
+    mode: Literal["placeholder", "off"] = "placeholder"
+    """placeholder: a mark of its kind stands where each finding was; off: nothing is looked for."""
+    kinds: tuple[Literal["email", "ipv4", "ipv6", "phone", "card"], ...] = (
+        "email",
+        "ipv4",
+        "ipv6",
+        "phone",
+        "card",
+    )
+    """Kinds of personal data that are looked for."""
+    phone_regions: tuple[str, ...] = ("US", "CN")
+    """Regions whose phone numbers are found without a country code, ISO 3166."""
+
+
+class NearDuplicates(Model):
+    """Table `[dataprep.near_duplicates]`: MinHash proposes pairs, exact Jaccard decides."""
+
+    enabled: bool = True
+    """Whether near-duplicates are looked for."""
+    bands: int = Field(32, ge=1, le=1024)
+    """Bands of a signature."""
+    rows: int = Field(8, ge=1, le=64)
+    """Hash values in a band."""
+    jaccard: float = Field(0.8, gt=0.0, le=1.0)
+    """Least Jaccard similarity of two shingle sets that are duplicates, 0 to 1."""
+    partitions: int = Field(16, ge=1, le=65_536)
+    """Files of the exchange of band values; the result does not depend on it."""
+    band_size_max: int = Field(1000, ge=2)
+    """Documents of one band value that are compared with one another, at most."""
+
+
+class Label(Model):
+    """A table `[[dataprep.quality.labels]]`: labelled JSONL files."""
+
+    paths: tuple[str, ...] = Field(min_length=1)
+    """Globs of labelled JSONL files (also .gz and .zst)."""
+    text_column: str = "text"
+    """Field that holds the text."""
+    label_column: str = "label"
+    """Field that holds the label."""
+    positive: tuple[str | int | float | bool, ...] = Field(min_length=1)
+    """Values of the label that mean positive; every other value means negative."""
+
+
+class Classifier(Model):
+    """Tables `[dataprep.quality]` and `[dataprep.toxicity]`: a fastText classifier of our own."""
+
+    labels: tuple[Label, ...] = Field(min_length=1)
+    """Files that it is trained from."""
+    threshold: float = Field(0.5, ge=0.0, le=1.0)
+    """Probability of positive at which it decides, 0 to 1."""
+    epochs: int = Field(5, ge=1)
+    """Passes over the labelled files."""
+    dimension: int = Field(32, ge=1)
+    """Length of a word's vector."""
+    word_ngrams: int = Field(2, ge=1, le=5)
+    """Longest run of words that is a feature, words."""
+    learning_rate: float = Field(0.5, gt=0.0)
+    """Learning rate of the first example."""
+    buckets: int = Field(200_000, ge=1)
+    """Slots that runs of words are hashed to."""
+
+
+class Dataprep(Model):
+    """Table `[dataprep]`: everything between reading a source and the written corpus."""
+
+    languages: tuple[str, ...] = ("en", "zh")
+    """Languages that are kept, ISO 639-1; empty: all."""
+    language_score_min: float = Field(0.5, ge=0.0, le=1.0)
+    """Certainty from which a document in another language is dropped, 0 to 1."""
+    presets: tuple[Literal["gopher"], ...] = ("gopher",)
+    """Sets of rules that are applied; empty: signals are recorded and nothing is dropped by them."""
+    thresholds: Thresholds = Thresholds()
+    """Thresholds of the rules."""
+    valid_fraction: float = Field(0.01, ge=0.0, lt=1.0)
+    """Share of the kept documents that is set aside for validation, 0 to 1."""
+    line_bytes_max: int = Field(33_554_432, ge=1024)
+    """Longest JSONL line that is read, bytes."""
+    document_bytes_max: int = Field(8_388_608, ge=1024)
+    """Longest text that is read, bytes of UTF-8."""
+    quarantine_share_max: float = Field(0.05, ge=0.0, le=1.0)
+    """Share of unreadable records above which the job stops, 0 to 1."""
+    pii: Pii = Pii()
+    """Removal of personal data."""
+    near_duplicates: NearDuplicates = NearDuplicates()
+    """Removal of near-duplicates."""
+    quality: Classifier | None = None
+    """Quality classifier: what it finds positive with less than its threshold is dropped."""
+    toxicity: Classifier | None = None
+    """Toxicity classifier: what it finds positive with its threshold or more is dropped."""
