@@ -142,7 +142,7 @@ class Dataprep(Model):
     language_score_min: float = Field(0.5, ge=0.0, le=1.0)
     """Certainty from which a document in another language is dropped, 0 to 1."""
     presets: tuple[Literal["gopher"], ...] = ("gopher",)
-    """Sets of rules that are applied; empty: signals are recorded and nothing is dropped by them."""
+    """Sets of rules that are applied; empty: signals are recorded, no rule drops anything."""
     thresholds: Thresholds = Thresholds()
     """Thresholds of the rules."""
     valid_fraction: float = Field(0.01, ge=0.0, lt=1.0)

@@ -1,6 +1,6 @@
-"""The thresholds of the rules: one field for each rule, named as the rule's reason is named.
+"""The thresholds of the rules: one field for each rule, named as its reason is named.
 
-`word_count_low = 50` in table `gopher` is the rule whose `drop_reason` is `gopher.word_count_low`: a
+`word_count_low = 50` in table `gopher` is the rule of `drop_reason` `gopher.word_count_low`: a
 document fails it when its word count is below 50. A name that ends in `_low` is a minimum, one that
 ends in `_high` is a maximum; a value equal to the bound passes. `dataprep/rules.py` says which
 signal each rule reads, and why a rule is in one table and not in the other.

@@ -1,0 +1,120 @@
+"""The directory `documents/`: what dataprep promises to whoever reads it.
+
+    kept/train/*.parquet    documents to train on
+    kept/valid/*.parquet    documents set aside for validation
+    dropped/*.parquet       documents with the step, rule, value and threshold that dropped them
+    quarantine/*.parquet    records that could not be read: place, length, digest, reason; no content
+    report.json, report.html
+
+`manifest.json` names every file; a file that it does not name does not exist. The functions here
+are all that the tokenizer needs to know of dataprep.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from launch.manifest import Manifest, read_manifest
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+KIND = "documents"
+VERSION = 1
+
+# Shingling 1: lower case, `\w+` words, five in a row joined by one space; for Chinese and Japanese
+# white space removed, five characters in a row. An index of shingles carries its version.
+SHINGLING_VERSION = 1
+
+Split = Literal["train", "valid"]
+
+
+def document_fields() -> "tuple[pa.Field, ...]":
+    """The columns of every kept and dropped document, beside the signals `{step}_{signal}`.
+
+    `content_hash` is xxh3_128 of the UTF-8 text as it was read: it, not the id, decides split,
+    draws and ties. `removed_bytes` holds, by step, bytes of text removed (negative: added), so
+    that the length of `text` plus all of them is the length as read.
+    """
+    # Imported here: "is this stage up to date" is answered without loading pyarrow.
+    import pyarrow as pa
+
+    return (
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("content_hash", pa.binary(16), nullable=False),
+        pa.field("text", pa.large_string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("url", pa.string()),
+        pa.field("license", pa.string()),
+        pa.field("meta", pa.map_(pa.string(), pa.string()), nullable=False),
+        pa.field("language", pa.string(), nullable=False),
+        pa.field("language_score", pa.float32(), nullable=False),
+        pa.field("cluster_id", pa.string()),
+        pa.field("survivor_id", pa.string()),
+        pa.field("survivor_jaccard", pa.float32()),
+        pa.field("drop_reason", pa.string()),
+        pa.field("drop_value", pa.float64()),
+        pa.field("drop_threshold", pa.float64()),
+        pa.field("removed_bytes", pa.map_(pa.string(), pa.int64()), nullable=False),
+    )
+
+
+def quarantine_schema() -> "pa.Schema":
+    """The columns of quarantine: where a record lies and why it was refused, never what it says.
+
+    `offset` and `length` are bytes in the decompressed file (null where a file has no bytes of its
+    own for a row, as in Parquet); `row` counts records of the file from 0.
+    """
+    import pyarrow as pa
+
+    return pa.schema(
+        [
+            pa.field("source", pa.string(), nullable=False),
+            pa.field("path", pa.string(), nullable=False),
+            pa.field("offset", pa.int64()),
+            pa.field("row", pa.int64()),
+            pa.field("length", pa.int64()),
+            pa.field("digest", pa.string()),
+            pa.field("reason", pa.string(), nullable=False),
+        ]
+    )
+
+
+def open_documents(directory: Path) -> Manifest:
+    """The manifest of a finished `documents/` directory.
+
+    Raises UserError if there is none, if it is of another kind or version, or if a file that it
+    names is missing or has another size.
+    """
+    return read_manifest(directory, KIND, VERSION)
+
+
+def kept_files(manifest: Manifest, split: Split) -> list[str]:
+    """Paths of the kept documents of one split, relative to the directory, in order."""
+    return _files_under(manifest, f"kept/{split}/")
+
+
+def dropped_files(manifest: Manifest) -> list[str]:
+    """Paths of the dropped documents, relative to the directory, in order."""
+    return _files_under(manifest, "dropped/")
+
+
+def quarantine_files(manifest: Manifest) -> list[str]:
+    """Paths of the quarantine's files, relative to the directory, in order."""
+    return _files_under(manifest, "quarantine/")
+
+
+def iterate_tables(
+    directory: Path, files: Sequence[str], columns: Sequence[str] | None = None
+) -> "Iterator[pa.Table]":
+    """The rows of `files`, one table per row group, in order; `columns` None means all."""
+    import pyarrow.parquet as pq
+
+    for name in files:
+        with pq.ParquetFile(directory / name) as file:
+            for group in range(file.num_row_groups):
+                yield file.read_row_group(group, columns=columns)
+
+
+def _files_under(manifest: Manifest, prefix: str) -> list[str]:
+    return sorted(entry.path for entry in manifest.files if entry.path.startswith(prefix))
