@@ -83,6 +83,8 @@ class Pii(Model):
     """Kinds of personal data that are looked for."""
     phone_regions: tuple[str, ...] = ("US", "CN")
     """Regions whose phone numbers are found without a country code, ISO 3166."""
+    addresses: Literal["public", "all"] = "public"
+    """`public`: private, loopback and documentation addresses stay in the text; `all`: none."""
 
 
 class NearDuplicates(Model):
