@@ -4,6 +4,7 @@ The page is committed and a test compares it with what this prints, so that it c
 """
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
@@ -63,7 +64,8 @@ def _sections(name: str, model: type[BaseModel]) -> Iterator[str]:
             several = "tuple" in str(get_origin(_without_none(field.annotation)))
             path = name.strip("[]") + "." + key
             nested.append((f"[[{path}]]" if several else f"[{path}]", inner))
-    yield f"## `{name}`\n\n{_one_line(model.__doc__)}\n"
+    meaning = re.sub(r"^(A t|T)ables? (`[^`]*`(, | and )?)+: ", "", _one_line(model.__doc__))
+    yield f"## `{name}`\n\n{meaning[:1].upper()}{meaning[1:]}\n"
     if rows:
         yield "| key | type | default | range | meaning |\n|---|---|---|---|---|"
         yield "\n".join(rows) + "\n"

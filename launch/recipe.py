@@ -5,6 +5,7 @@ no includes, no interpolation and no class names in the data, so that what a rec
 read from the recipe.
 """
 
+import difflib
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -173,6 +174,8 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     except tomllib.TOMLDecodeError as error:
         raise UserError(str(path), f"invalid TOML ({error})", "a recipe (TOML)") from None
     for override in overrides:
+        if override.startswith("sources."):
+            data.setdefault("sources", [{}])  # the default source can be changed as well
         _apply(data, override)
     return Recipe.from_dict(data)
 
@@ -222,8 +225,6 @@ def _dump(model: Model) -> dict[str, Any]:
 
 
 def _unknown_table(name: str, known: list[str]) -> UserError:
-    import difflib
-
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"did you mean '{close[0]}'?" if close else f"known tables: {', '.join(known)}"
     return UserError(name, "an unknown key", "one of the recipe's tables", hint)
