@@ -77,3 +77,7 @@ def _stage_command(stage: str, *verb: str) -> Callable[[typer.Context], None]:
         main(app, [*verb, *context.args], name=f"gristmill {stage}")
 
     return command
+
+
+if __name__ == "__main__":
+    entry()

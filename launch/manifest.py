@@ -25,7 +25,7 @@ _BLOCK_BYTES = 1 << 22
 
 @dataclass(frozen=True)
 class FileEntry:
-    """One data file: path relative to the stage's directory, rows (if it has rows), size, digest."""
+    """One data file: path relative to the stage's directory, rows if it has any, size, digest."""
 
     path: str
     rows: int | None

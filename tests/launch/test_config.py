@@ -41,7 +41,11 @@ def test_arrays_paths_and_whole_numbers_for_floats_are_accepted() -> None:
             "top.several.1.shar: got an unknown key",
             "did you mean 'share'?",
         ),
-        ({"name": "a", "inner": {"tensor": "2"}}, 'top.inner.tensor: got "2", expected a valid', ""),
+        (
+            {"name": "a", "inner": {"tensor": "2"}},
+            'top.inner.tensor: got "2", expected a valid',
+            "",
+        ),
         ({"name": "a", "inner": {"tensor": 0}}, "top.inner.tensor: got 0, expected greater", ""),
         ({"name": "a", "inner": {"tensor": 1.5}}, "top.inner.tensor: got 1.5, expected", ""),
         ({}, "top.name: got nothing, expected a value", "required"),

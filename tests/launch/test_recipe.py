@@ -45,7 +45,12 @@ def test_a_written_recipe_reads_as_the_same_one(tmp_path: Path) -> None:
     [
         ("[run]\nnme = 'x'\n", [], "run.nme: got an unknown key", "did you mean 'name'?"),
         ("[pretran]\n", [], "pretran: got an unknown key", "did you mean 'pretrain'?"),
-        ("[pretrain.paralel]\n", [], "pretrain.paralel: got an unknown", "did you mean 'parallel'?"),
+        (
+            "[pretrain.paralel]\n",
+            [],
+            "pretrain.paralel: got an unknown",
+            "did you mean 'parallel'?",
+        ),
         ("[run]\nseed = '1'\n", [], 'run.seed: got "1", expected a valid integer', ""),
         ("[run]\nname = '../x'\n", [], 'run.name: got "../x"', ""),
         ("run = 3\n", [], "run: got 3", ""),
