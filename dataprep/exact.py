@@ -1,0 +1,109 @@
+"""Exact duplicates: documents whose text, after all edits, is the same byte for byte.
+
+Texts are compared by xxh3_128, under which 10^10 different documents hold an equal pair with
+probability 10^-19. Of equal texts the one with the smallest content hash survives, then the
+smallest id: a rule that no order of input can change.
+"""
+
+import itertools
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import xxhash
+
+from dataprep.hash_kernels import hash_slices
+from dataprep.shingles import text_buffers
+from launch.errors import UserError
+
+TEXT_SCHEMA = pa.schema(
+    [
+        pa.field("text_hash", pa.binary(16), nullable=False),
+        pa.field("content_hash", pa.binary(16), nullable=False),
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("row", pa.int64(), nullable=False),
+        pa.field("num_shingles", pa.int64(), nullable=False),
+    ]
+)
+IDENTIFIER_SCHEMA = pa.schema(
+    [
+        pa.field("id_hash", pa.uint64(), nullable=False),
+        pa.field("id", pa.string(), nullable=False),
+    ]
+)
+DUPLICATE_SCHEMA = pa.schema(
+    [
+        pa.field("row", pa.int64(), nullable=False),
+        pa.field("survivor_row", pa.int64(), nullable=False),
+        pa.field("survivor_id", pa.string(), nullable=False),
+    ]
+)
+
+
+def text_hashes(texts: pa.Array) -> pa.Array:
+    """xxh3_128 of each text's UTF-8 bytes, big-endian, as fixed-size binary of 16 bytes."""
+    assert pa.types.is_large_string(texts.type) and texts.null_count == 0, texts.type
+    _, offsets_buffer, data_buffer = texts.buffers()
+    data = memoryview(data_buffer) if data_buffer is not None else memoryview(b"")
+    offsets = np.frombuffer(offsets_buffer, np.int64)[texts.offset :][: len(texts) + 1].tolist()
+    digests = [
+        xxhash.xxh3_128_digest(data[start:stop])
+        for start, stop in itertools.pairwise(offsets)
+    ]
+    return pa.array(digests, pa.binary(16))
+
+
+def hash_halves(hashes: pa.ChunkedArray | pa.Array) -> npt.NDArray[np.uint64]:
+    """Shape [rows, 2], uint64: 16-byte hashes as two big-endian halves, in the same order."""
+    column = hashes.combine_chunks() if isinstance(hashes, pa.ChunkedArray) else hashes
+    assert column.null_count == 0, "hashes are never null"
+    words = np.frombuffer(column.buffers()[1], ">u8").astype(np.uint64)
+    return words.reshape(-1, 2)[column.offset :][: len(column)]
+
+
+def identifier_hashes(identifiers: pa.Array) -> npt.NDArray[np.uint64]:
+    """Shape [rows], uint64: xxh64 of each id."""
+    return hash_slices(*text_buffers(identifiers))
+
+
+def check_identifiers(identifiers: pa.Table) -> None:
+    """Raise `UserError` naming an id that stands on more than one row (`IDENTIFIER_SCHEMA`)."""
+    repeated = np.sort(identifiers["id_hash"].to_numpy())
+    repeated = np.unique(repeated[1:][repeated[1:] == repeated[:-1]])
+    if len(repeated) == 0:
+        return
+    suspects = identifiers.filter(pc.is_in(identifiers["id_hash"], pa.array(repeated)))
+    counts = suspects.group_by("id").aggregate([("id", "count")]).sort_by("id")
+    for name, count in zip(*(column.to_pylist() for column in counts.columns), strict=True):
+        if count > 1:
+            source, _, identifier = name.partition(":")
+            raise UserError(
+                f"source '{source}'",
+                f"the id '{identifier}' on {count} documents",
+                "each id once",
+                "name another id column, or none: path and row are then the id",
+            )
+
+
+def duplicates(texts: pa.Table) -> pa.Table:
+    """The documents of `texts` (`TEXT_SCHEMA`) that another one survives (`DUPLICATE_SCHEMA`).
+
+    All documents with one text hash must be in the table.
+    """
+    order = [(name, "ascending") for name in ("text_hash", "content_hash", "id", "row")]
+    texts = texts.sort_by(order).combine_chunks()
+    halves = hash_halves(texts["text_hash"])
+    same = np.zeros(len(halves), np.bool_)
+    same[1:] = (halves[1:] == halves[:-1]).all(axis=1)
+    # The position of each row's group's first row, which survives.
+    first = np.maximum.accumulate(np.where(same, 0, np.arange(len(same))))[same]
+    survivors = texts.take(pa.array(first))
+    return pa.table(
+        {
+            "row": texts["row"].filter(pa.array(same)),
+            "survivor_row": survivors["row"],
+            "survivor_id": survivors["id"],
+        },
+        schema=DUPLICATE_SCHEMA,
+    ).combine_chunks()

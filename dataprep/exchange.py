@@ -1,0 +1,80 @@
+"""The exchange: one Parquet file per shard, cut into partitions by row group.
+
+A task that maps a shard writes rows for all partitions; a task that reduces a partition reads its
+part of every shard's file and nothing else. A file holds rounds of exactly `num_partitions` row
+groups, in order, so that row group g belongs to partition g mod num_partitions. One file per shard
+is one rename per shard, and S + P open files instead of S x P.
+"""
+
+import itertools
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dataprep.workspace import committed
+
+_ROUND_BYTES = 64 * 2**20
+
+
+class ExchangeWriter:
+    """Takes rows of known partition and writes them round by round, in bounded memory."""
+
+    def __init__(self, writer: pq.ParquetWriter, num_partitions: int) -> None:
+        self._writer = writer
+        self._num_partitions = num_partitions
+        self._tables: list[pa.Table] = []
+        self._partitions: list[npt.NDArray[np.int64]] = []
+        self._bytes = 0
+
+    def add(self, table: pa.Table, partitions: npt.NDArray[np.generic]) -> None:
+        """Take rows, with the partition (0 to num_partitions - 1, shape [rows]) of each."""
+        assert table.num_rows == len(partitions), "one partition for each row"
+        self._tables.append(table)
+        self._partitions.append(partitions.astype(np.int64))
+        self._bytes += table.nbytes
+        if self._bytes >= _ROUND_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what was taken as one round of row groups."""
+        if not self._tables:
+            return
+        table = pa.concat_tables(self._tables)
+        partitions = np.concatenate(self._partitions)
+        order = np.argsort(partitions, kind="stable")
+        table = table.take(pa.array(order))
+        ends = np.searchsorted(partitions[order], np.arange(self._num_partitions + 1))
+        for start, stop in itertools.pairwise(ends.tolist()):
+            part = table.slice(start, stop - start)
+            self._writer.write_table(part, row_group_size=max(1, part.num_rows))
+        self._tables, self._partitions, self._bytes = [], [], 0
+
+
+@contextmanager
+def open_exchange(path: Path, schema: pa.Schema, num_partitions: int) -> Iterator[ExchangeWriter]:
+    """A writer of `path`; the file has its name when the block has ended without an error."""
+    with (
+        committed(path) as temporary,
+        pq.ParquetWriter(temporary, schema, compression="zstd", write_statistics=False) as parquet,
+    ):
+        writer = ExchangeWriter(parquet, num_partitions)
+        yield writer
+        writer.flush()
+
+
+def read_partition(
+    paths: Iterable[Path], partition: int, num_partitions: int, schema: pa.Schema
+) -> pa.Table:
+    """The rows of one partition from every file, in the order of the paths."""
+    tables = [schema.empty_table()]
+    for path in paths:
+        with pq.ParquetFile(path) as file:
+            groups = list(range(partition, file.num_row_groups, num_partitions))
+            if groups:
+                tables.append(file.read_row_groups(groups, use_threads=False))
+    return pa.concat_tables(tables).combine_chunks()

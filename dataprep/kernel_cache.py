@@ -1,0 +1,52 @@
+"""Where compiled kernels lie: a directory named by the digest of all kernel sources.
+
+numba notices a change in a kernel's own file, but not in a function that it calls from another
+file: it would go on running the old machine code (tried 2026-11-21: stale results). So the cache's
+directory is named by a digest of every module of this package and of numba's version: any edit
+begins an empty directory, and processes with the same sources share one.
+
+The cache lies below `XDG_CACHE_HOME` (else `~/.cache`), never beside the sources, which a cluster
+may mount read-only.
+"""
+
+import os
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import TypeVar
+
+import numba
+import xxhash
+
+Function = TypeVar("Function", bound=Callable)
+
+
+def kernel(function: Function) -> Function:
+    """Compile `function` with numba on first use, without the GIL, and keep the machine code.
+
+    numba reads the directory when the decorator runs; it is set back at once, so that kernels of
+    other packages in the process keep their own place.
+    """
+    before = numba.config.CACHE_DIR
+    numba.config.CACHE_DIR = str(cache_directory())
+    try:
+        return numba.njit(nogil=True, cache=True)(function)
+    finally:
+        numba.config.CACHE_DIR = before
+
+
+def cache_directory() -> Path:
+    """The directory of this package's compiled kernels; it need not exist yet."""
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "gristmill" / "kernels" / sources_digest(Path(__file__).parent)
+
+
+@cache
+def sources_digest(package: Path) -> str:
+    """16 hexadecimal digits over numba's version and every module of `package`, names included."""
+    state = xxhash.xxh3_64(numba.__version__.encode())
+    for path in sorted(package.glob("*.py")):
+        content = path.read_bytes()
+        state.update(f"\0{path.name}\0{len(content)}\0".encode())
+        state.update(content)
+    return state.hexdigest()

@@ -1,0 +1,102 @@
+"""The working directory of one build: where each finished piece lies.
+
+Every piece is one file that gets its name by rename when it is complete. A piece that exists is
+never made again, so that an interrupted build goes on where it was; a retried task finds its work
+done or does it again with the same result. The directory is named by the digest of configuration
+and inputs and is removed when the manifest is written.
+"""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+# A row reference is `shard << ROW_BITS | row`, int64: 2^31 shards of 2^32 rows.
+ROW_BITS = 32
+ROW_MASK = (1 << ROW_BITS) - 1
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Paths of the pieces below `directory`."""
+
+    directory: Path
+
+    def staged(self, shard: int) -> Path:
+        """All documents of a shard after the chain, marked but not yet deduplicated."""
+        return self.directory / "staged" / f"shard-{shard:05d}.parquet"
+
+    def quarantine(self, shard: int) -> Path:
+        """Records of a shard that could not be read."""
+        return self.directory / "quarantine" / f"shard-{shard:05d}.parquet"
+
+    def counts(self, shard: int) -> Path:
+        """What the pass counted in a shard; the last file of the pass, hence its mark."""
+        return self.directory / "counts" / f"shard-{shard:05d}.json"
+
+    def identifiers(self, shard: int) -> Path:
+        """Exchange: the id of every document."""
+        return self.directory / "identifiers" / f"shard-{shard:05d}.parquet"
+
+    def texts(self, shard: int) -> Path:
+        """Exchange: the text hash of every document alive."""
+        return self.directory / "texts" / f"shard-{shard:05d}.parquet"
+
+    def bands(self, shard: int) -> Path:
+        """Exchange: the band values of every document alive that has a shingle."""
+        return self.directory / "bands" / f"shard-{shard:05d}.parquet"
+
+    def exact(self, partition: int) -> Path:
+        """Exact duplicates found in a partition of the text hashes."""
+        return self.directory / "exact" / f"partition-{partition:05d}.parquet"
+
+    @property
+    def exact_rows(self) -> Path:
+        """Row references of all exact duplicates, ascending, as a numpy file to be mapped."""
+        return self.directory / "exact_rows.npy"
+
+    def links(self, partition: int) -> Path:
+        """Spanning forest of the links in a partition of the band values."""
+        return self.directory / "links" / f"partition-{partition:05d}.parquet"
+
+    @property
+    def candidates(self) -> Path:
+        """Every linked document with its component and the batch that verifies it."""
+        return self.directory / "candidates.parquet"
+
+    def shingles(self, shard: int) -> Path:
+        """Exchange: the shingle sets of a shard's candidates, by batch."""
+        return self.directory / "shingles" / f"shard-{shard:05d}.parquet"
+
+    def verified(self, batch: int) -> Path:
+        """Candidates of a batch that have a verified survivor."""
+        return self.directory / "verified" / f"batch-{batch:05d}.parquet"
+
+    @property
+    def decisions(self) -> Path:
+        """What deduplication says of each document it touches; one row group per shard."""
+        return self.directory / "decisions.parquet"
+
+    def model(self, name: str) -> Path:
+        """A classifier trained for this build."""
+        return self.directory / "models" / f"{name}.bin"
+
+
+@contextmanager
+def committed(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; it takes that name if the block ends without error.
+
+    Whoever is killed leaves only the temporary file, whose name no later attempt meets and which
+    goes with the working directory.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+    try:
+        yield temporary
+        with temporary.open("rb") as stream:
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
