@@ -14,11 +14,6 @@ class Encode(Model):
     batch_bytes: int = Field(
         4 << 20, ge=1 << 10, description="Text encoded at once in one task, in bytes (UTF-8)."
     )
-    passage_bytes_max: int = Field(
-        1 << 20,
-        ge=1 << 10,
-        description="Longer texts are encoded in parts cut at line ends, in bytes; bounds memory.",
-    )
 
 
 class Tokenizer(Model):
