@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
 
+from dataprep.arrow_buffers import text_buffers
 from dataprep.hash_kernels import hash_slices
-from dataprep.shingles import text_buffers
 from launch.errors import UserError
 
 TEXT_SCHEMA = pa.schema(
@@ -41,15 +41,13 @@ DUPLICATE_SCHEMA = pa.schema(
 )
 
 
-def text_hashes(texts: pa.Array) -> pa.Array:
+def text_hashes(texts: pa.ChunkedArray | pa.Array) -> pa.Array:
     """xxh3_128 of each text's UTF-8 bytes, big-endian, as fixed-size binary of 16 bytes."""
-    assert pa.types.is_large_string(texts.type) and texts.null_count == 0, texts.type
-    _, offsets_buffer, data_buffer = texts.buffers()
-    data = memoryview(data_buffer) if data_buffer is not None else memoryview(b"")
-    offsets = np.frombuffer(offsets_buffer, np.int64)[texts.offset :][: len(texts) + 1].tolist()
+    data, offsets = text_buffers(texts)
+    view = data.data
     digests = [
-        xxhash.xxh3_128_digest(data[start:stop])
-        for start, stop in itertools.pairwise(offsets)
+        xxhash.xxh3_128_digest(view[start:stop])
+        for start, stop in itertools.pairwise(offsets.tolist())
     ]
     return pa.array(digests, pa.binary(16))
 
@@ -64,7 +62,8 @@ def hash_halves(hashes: pa.ChunkedArray | pa.Array) -> npt.NDArray[np.uint64]:
 
 def identifier_hashes(identifiers: pa.Array) -> npt.NDArray[np.uint64]:
     """Shape [rows], uint64: xxh64 of each id."""
-    return hash_slices(*text_buffers(identifiers))
+    data, offsets = text_buffers(identifiers.cast(pa.large_string()))
+    return hash_slices(offsets, data)
 
 
 def check_identifiers(identifiers: pa.Table) -> None:

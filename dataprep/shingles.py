@@ -1,3 +1,5 @@
+# mypy: allow-untyped-defs
+# (Kernels carry no annotations: numba infers their types, their docstrings state them.)
 r"""Shingling, version 1: what near-duplicate means here, as kernels over Arrow's text buffers.
 
     words       text.lower(), re.findall(r"\w+"), every five neighbours joined by one space
@@ -9,7 +11,6 @@ ones none). A document with fewer units than five has no shingle: only exact dup
 of it. `lower`, `\w` and white space are Python's, for all of Unicode.
 """
 
-import re
 from functools import cache
 
 import numpy as np
@@ -17,72 +18,51 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dataprep.arrow_buffers import Bytes, Offsets, text_buffers
+from dataprep.characters import HAN, KANA, SPACE, WORD, character_classes
 from dataprep.hash_kernels import xxh64
 from dataprep.kernel_cache import kernel
+from dataprep.text_kernels import decode
 
 SHINGLE_UNITS = 5
 
-WORD, SPACE, IDEOGRAPH = np.uint8(1), np.uint8(2), np.uint8(4)
-IDEOGRAPHS = (
-    (0x3041, 0x30FF),  # hiragana, katakana
-    (0x3400, 0x4DBF),
-    (0x4E00, 0x9FFF),
-    (0xF900, 0xFAFF),
-    (0x20000, 0x323AF),
-)
 # The two characters that `str.lower` does not map one to one: final sigma depends on the letters
 # around it, and the dotted capital I becomes two code points.
 SIGMA, DOTTED_I = "\u03a3", "\u0130"
+_UNDERSCORE = ord("_")  # with letters and digits it makes up `\w`
 
-Bytes = npt.NDArray[np.uint8]
-Offsets = npt.NDArray[np.int64]
+Codes = npt.NDArray[np.uint32]
 
 
 @cache
-def code_point_tables() -> tuple[npt.NDArray[np.uint32], Bytes]:
-    """Lower case (uint32) and classes (uint8, bits WORD, SPACE, IDEOGRAPH) of every code point.
-
-    Taken from the running Python's own `str` and `re`, so that the kernels cannot disagree with it.
-    """
-    points = [chr(point) for point in range(0x110000) if not 0xD800 <= point <= 0xDFFF]
-    text = "".join(points)
-    lower = np.arange(0x110000, dtype=np.uint32)
-    plain = text.replace(SIGMA, "s").replace(DOTTED_I, "i").lower()
-    assert len(plain) == len(text), "a character whose lower case is not one character"
-    lower[_code_points(text)] = _code_points(plain)
-    lower[[ord(SIGMA), ord(DOTTED_I)]] = [ord(SIGMA.lower()), ord("i")]
-    classes = np.zeros(0x110000, dtype=np.uint8)
-    classes[_code_points("".join(re.findall(r"\w", text)))] |= WORD
-    classes[_code_points("".join(re.findall(r"\s", text)))] |= SPACE
-    for first, last in IDEOGRAPHS:
-        classes[first : last + 1] |= IDEOGRAPH
-    lower.flags.writeable = classes.flags.writeable = False
-    return lower, classes
+def lower_case() -> Codes:
+    """The lower case of every code point, uint32, shape [0x110000], as this Python has it."""
+    text = "".join(chr(code) for code in range(0x110000) if not 0xD800 <= code <= 0xDFFF)
+    lowered = text.replace(SIGMA, "s").replace(DOTTED_I, "i").lower()
+    assert len(lowered) == len(text), "a character whose lower case is not one character"
+    table = np.arange(0x110000, dtype=np.uint32)
+    table[_codes(text)] = _codes(lowered)
+    # These two never reach a kernel: `shingle_buffers` lowers their documents beforehand.
+    table[[ord(SIGMA), ord(DOTTED_I)]] = [ord(SIGMA), ord(DOTTED_I)]
+    table.flags.writeable = False
+    return table
 
 
-def _code_points(text: str) -> npt.NDArray[np.uint32]:
+def _codes(text: str) -> Codes:
     return np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32)
 
 
-def text_buffers(texts: pa.ChunkedArray | pa.Array) -> tuple[Offsets, Bytes]:
-    """Offsets (int64, shape [rows + 1]) and UTF-8 bytes (uint8) of a column without nulls.
+def shingle_buffers(texts: pa.ChunkedArray | pa.Array) -> tuple[Bytes, Offsets, Codes, Bytes]:
+    """What the kernels need of a large_string column: bytes, offsets, lower case, classes.
 
-    Documents with one of the two irregular capitals come back lower-cased; others as they are.
+    Documents with one of the two irregular capitals come lower-cased; all others as they are.
     """
     column = texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
-    column = column.cast(pa.large_string())
-    assert column.null_count == 0, "texts are never null"
     irregular = pc.or_(pc.match_substring(column, SIGMA), pc.match_substring(column, DOTTED_I))
     if pc.any(irregular).as_py():
         lowered = [text.lower() for text in column.filter(irregular).to_pylist()]
         column = pc.replace_with_mask(column, irregular, pa.array(lowered, pa.large_string()))
-    _, offsets_buffer, data_buffer = column.buffers()
-    if data_buffer is None:
-        # Read-only like Arrow's buffers: another type would compile the kernels again.
-        nothing = bytes(8 * (len(column) + 1))
-        return np.frombuffer(nothing, np.int64), np.frombuffer(b"", np.uint8)
-    offsets = np.frombuffer(offsets_buffer, np.int64)[column.offset :][: len(column) + 1]
-    return offsets, np.frombuffer(data_buffer, np.uint8)
+    return *text_buffers(column), lower_case(), character_classes()
 
 
 def shingle_sets(
@@ -94,8 +74,7 @@ def shingle_sets(
     hashes is comparing shingles, up to a collision: for two documents of 10,000 shingles one
     differing pair in 10^11 such comparisons looks alike, and shifts the Jaccard by less than 1e-4.
     """
-    offsets, data = text_buffers(texts)
-    lower, classes = code_point_tables()
+    data, offsets, lower, classes = shingle_buffers(texts)
     set_offsets = np.zeros(len(offsets), np.int64)
     parts = []
     for row in range(len(offsets) - 1):
@@ -163,21 +142,20 @@ def write_units(data, start, stop, lower, classes):
     unit = 0
     inside = False
     while at < stop:
-        point, at = _decode(data, at)
-        point = lower[point]
-        classes_of_point = classes[point]
+        code, at = decode(data, at)
+        code = lower[code]
         if characters:
-            if classes_of_point & SPACE:
+            if classes[code] & SPACE:
                 continue
             starts[unit] = length
             unit += 1
-            length = _encode(point, buffer, length)
-        elif classes_of_point & WORD:
+            length = _encode(code, buffer, length)
+        elif classes[code] & WORD or code == _UNDERSCORE:
             if not inside:
                 inside = True
                 starts[unit] = length
                 unit += 1
-            length = _encode(point, buffer, length)
+            length = _encode(code, buffer, length)
         elif inside:
             inside = False
             buffer[length] = 32
@@ -195,18 +173,19 @@ def _count_units(data, start, stop, lower, classes):
     inside = False
     at = start
     while at < stop:
-        point, at = _decode(data, at)
-        classes_of_point = classes[lower[point]]
-        if classes_of_point & WORD:
+        code, at = decode(data, at)
+        code = lower[code]
+        classes_of_code = classes[code]
+        if classes_of_code & WORD or code == _UNDERSCORE:
             num_word_characters += 1
-            if classes_of_point & IDEOGRAPH:
+            if classes_of_code & (HAN | KANA):
                 num_ideographs += 1
             if not inside:
                 num_words += 1
             inside = True
         else:
             inside = False
-        if not classes_of_point & SPACE:
+        if not classes_of_code & SPACE:
             num_characters += 1
     if num_ideographs * 10 > num_word_characters:
         return True, num_characters
@@ -214,39 +193,21 @@ def _count_units(data, start, stop, lower, classes):
 
 
 @kernel
-def _decode(data, at):
-    first = np.uint32(data[at])
-    if first < 0x80:
-        return first, at + 1
-    second = np.uint32(data[at + 1]) & np.uint32(0x3F)
-    if first < 0xE0:
-        return np.uint32((first & np.uint32(0x1F)) << np.uint32(6)) | second, at + 2
-    third = np.uint32(data[at + 2]) & np.uint32(0x3F)
-    if first < 0xF0:
-        high = np.uint32((first & np.uint32(0x0F)) << np.uint32(12))
-        return high | np.uint32(second << np.uint32(6)) | third, at + 3
-    fourth = np.uint32(data[at + 3]) & np.uint32(0x3F)
-    high = np.uint32((first & np.uint32(0x07)) << np.uint32(18))
-    middle = np.uint32(second << np.uint32(12)) | np.uint32(third << np.uint32(6))
-    return high | middle | fourth, at + 4
-
-
-@kernel
-def _encode(point, buffer, at):
-    if point < 0x80:
-        buffer[at] = point
+def _encode(code, buffer, at):
+    if code < 0x80:
+        buffer[at] = code
         return at + 1
-    if point < 0x800:
-        buffer[at] = 0xC0 | (point >> 6)
-        buffer[at + 1] = 0x80 | (point & 0x3F)
+    if code < 0x800:
+        buffer[at] = 0xC0 | (code >> 6)
+        buffer[at + 1] = 0x80 | (code & 0x3F)
         return at + 2
-    if point < 0x10000:
-        buffer[at] = 0xE0 | (point >> 12)
-        buffer[at + 1] = 0x80 | ((point >> 6) & 0x3F)
-        buffer[at + 2] = 0x80 | (point & 0x3F)
+    if code < 0x10000:
+        buffer[at] = 0xE0 | (code >> 12)
+        buffer[at + 1] = 0x80 | ((code >> 6) & 0x3F)
+        buffer[at + 2] = 0x80 | (code & 0x3F)
         return at + 3
-    buffer[at] = 0xF0 | (point >> 18)
-    buffer[at + 1] = 0x80 | ((point >> 12) & 0x3F)
-    buffer[at + 2] = 0x80 | ((point >> 6) & 0x3F)
-    buffer[at + 3] = 0x80 | (point & 0x3F)
+    buffer[at] = 0xF0 | (code >> 18)
+    buffer[at + 1] = 0x80 | ((code >> 12) & 0x3F)
+    buffer[at + 2] = 0x80 | ((code >> 6) & 0x3F)
+    buffer[at + 3] = 0x80 | (code & 0x3F)
     return at + 4
