@@ -1,4 +1,4 @@
-"""The `[scaling]` table of a recipe: which runs make the ladder, how they are fitted, what is planned.
+"""The `[scaling]` table of a recipe: the runs of the ladder, the fit, the planned run.
 
 The defaults are those of the demo: 4 sizes x 3 token counts, single-process runs of seconds each.
 """
@@ -13,27 +13,31 @@ ShapeName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$", ma
 
 
 class Shape(Model):
-    """One model size of the ladder (a Llama-shaped decoder)."""
+    """One of `[[scaling.ladder.sizes]]`: a size of the Llama-shaped decoder."""
 
-    name: ShapeName = Field(description="name of the size; it becomes part of the run's name")
-    layers: int = Field(ge=1, description="transformer layers")
-    hidden_size: int = Field(ge=8, description="width of the residual stream")
-    heads: int = Field(ge=1, description="attention heads; divides hidden_size")
-    kv_heads: int = Field(ge=1, description="key-value heads; divides heads")
-    ffn_size: int = Field(ge=8, description="inner width of the SwiGLU feed-forward")
+    name: ShapeName
+    """Name of the size; it becomes part of the run's name."""
+    layers: int = Field(ge=1, le=1_024)
+    """Transformer layers."""
+    hidden_size: int = Field(ge=8, le=65_536)
+    """Width of the residual stream; divisible by `heads`."""
+    heads: int = Field(ge=1, le=1_024)
+    """Query heads; divisible by `kv_heads`."""
+    kv_heads: int = Field(ge=1, le=1_024)
+    """Key and value heads."""
+    ffn_size: int = Field(ge=8, le=262_144)
+    """Width inside SwiGLU."""
 
     @model_validator(mode="after")
-    def check_heads(self) -> Self:
+    def _heads_divide(self) -> Self:
         if self.hidden_size % self.heads or (self.hidden_size // self.heads) % 2:
-            raise ValueError(
-                f"hidden_size {self.hidden_size} over {self.heads} heads is not an even head size"
-            )
+            raise ValueError(f"an even hidden_size / heads ({self.hidden_size} / {self.heads})")
         if self.heads % self.kv_heads:
-            raise ValueError(f"heads {self.heads} is not a multiple of kv_heads {self.kv_heads}")
+            raise ValueError(f"a multiple of kv_heads ({self.kv_heads}) in heads ({self.heads})")
         return self
 
 
-DEMO_SIZES = (
+_DEMO_SIZES = (
     Shape(name="w32", layers=2, hidden_size=32, heads=2, kv_heads=1, ffn_size=96),
     Shape(name="w48", layers=3, hidden_size=48, heads=4, kv_heads=2, ffn_size=128),
     Shape(name="w64", layers=4, hidden_size=64, heads=4, kv_heads=2, ffn_size=192),
@@ -42,122 +46,118 @@ DEMO_SIZES = (
 
 
 class Ladder(Model):
-    """The runs to train: every size with every token count, one schedule for all of them.
+    """Table `[scaling.ladder]`: every size with every token count, one schedule for all of them.
 
-    What is not named here (precision, optimizer betas, clipping, validation batches) is taken from
-    the recipe's own `[pretrain.training]`.
+    What is not named here (precision, Adam's constants, clipping, weight decay, tied embeddings) is
+    taken from the recipe's own `[pretrain]` tables.
     """
 
-    sizes: tuple[Shape, ...] = Field(
-        DEMO_SIZES, min_length=4, description="model sizes, at least 4, each with its own name"
-    )
+    sizes: tuple[Shape, ...] = Field(_DEMO_SIZES, min_length=4)
+    """Model sizes, at least 4, each with its own name."""
     tokens: tuple[Annotated[int, Field(ge=1)], ...] = Field(
-        (49_152, 122_880, 307_200),
-        min_length=3,
-        description="training tokens per run, at least 3 counts; rounded up to whole iterations",
+        (49_152, 122_880, 307_200), min_length=3
     )
-    sequence_length: int = Field(128, ge=8, description="tokens per sequence")
-    batch_size: int = Field(4, ge=1, description="sequences per iteration, the same for all runs")
-    micro_batch_size: int = Field(4, ge=1, description="sequences per forward pass")
-    schedule: Literal["cosine", "linear", "wsd", "constant"] = Field(
-        "cosine", description="learning-rate schedule; it ends with the run, as the laws assume"
-    )
-    warmup_share: float = Field(
-        0.1, ge=0.0, lt=1.0, description="share of the iterations that warm the rate up"
-    )
-    lr_reference: float = Field(
-        1e-2, gt=0.0, description="peak learning rate of a model hidden_reference wide"
-    )
-    hidden_reference: int = Field(64, ge=1, description="width at which lr_reference holds")
-    lr_width_exponent: float = Field(
-        0.5,
-        ge=0.0,
-        le=1.0,
-        description="peak rate = lr_reference * (hidden_reference / hidden_size) ** this",
-    )
-    lr_min_share: float = Field(
-        0.1, ge=0.0, le=1.0, description="last learning rate as a share of the peak"
-    )
+    """Training tokens, at least 3 counts; each is rounded to whole iterations."""
+    sequence_length: int = Field(128, ge=8, le=1_048_576)
+    """Tokens that a model sees at once."""
+    batch_size: int = Field(4, ge=1, le=1_048_576)
+    """Sequences for each update, the same for all runs."""
+    micro_batch_size: int = Field(4, ge=1, le=65_536)
+    """Sequences that go through the model at once."""
+    schedule: Literal["cosine", "wsd", "linear", "constant"] = "cosine"
+    """Shape of the learning rate after the warm-up; it ends with the run, as the laws assume."""
+    warmup_share: float = Field(0.1, ge=0.0, lt=1.0)
+    """Share of the iterations that warm the learning rate up."""
+    lr_reference: float = Field(1e-2, gt=0.0, le=1.0)
+    """Peak learning rate of a model `hidden_reference` wide."""
+    hidden_reference: int = Field(64, ge=1)
+    """Width at which `lr_reference` holds."""
+    lr_width_exponent: float = Field(0.5, ge=0.0, le=1.0)
+    """The peak is `lr_reference * (hidden_reference / hidden_size) ** lr_width_exponent`."""
+    lr_min_share: float = Field(0.1, ge=0.0, le=1.0)
+    """Learning rate at the end, as a share of the peak."""
+    valid_batches: int = Field(32, ge=1)
+    """Batches of the validation at the end, the same ones for all runs."""
 
     @model_validator(mode="after")
-    def check_distinct(self) -> Self:
+    def _distinct(self) -> Self:
         names = [size.name for size in self.sizes]
         if len(set(names)) != len(names):
-            raise ValueError(f"two sizes share a name: {', '.join(names)}")
+            raise ValueError(f"a name of its own for each size (they are {', '.join(names)})")
         if len(set(self.tokens)) != len(self.tokens):
-            raise ValueError(f"a token count stands twice: {self.tokens}")
+            raise ValueError(f"each token count once (they are {self.tokens})")
         if self.batch_size % self.micro_batch_size:
             raise ValueError(
-                f"batch_size {self.batch_size} is not a multiple of "
-                f"micro_batch_size {self.micro_batch_size}"
+                f"a multiple of micro_batch_size ({self.micro_batch_size}) in batch_size"
             )
         return self
 
 
 class Fit(Model):
-    """How the laws are fitted to the runs table."""
+    """Table `[scaling.fit]`: how the laws are fitted to the runs table."""
 
-    huber_delta: float = Field(
-        1e-3, gt=0.0, description="Huber threshold on the log-loss residual (Hoffmann et al.)"
-    )
-    bootstrap_samples: int = Field(
-        300, ge=20, le=20_000, description="resamplings of the runs for the intervals"
-    )
-    confidence: float = Field(
-        0.95, gt=0.0, lt=1.0, description="probability content of every interval"
-    )
-    polished_starts: int = Field(
-        32, ge=1, le=4_500, description="how many of the best grid points L-BFGS polishes"
-    )
-    hold_out: Literal["largest", "none"] = Field(
-        "largest", description="run that is left out of the fit and predicted (most FLOPs)"
-    )
-    seed: int = Field(0, ge=0, description="seed of the resampling")
+    huber_delta: float = Field(1e-3, gt=0.0)
+    """Huber threshold on the residual of the log loss (Hoffmann et al. 2022, section 3.3)."""
+    bootstrap_samples: int = Field(200, ge=20, le=20_000)
+    """Resamplings of the runs, for the intervals."""
+    confidence: float = Field(0.95, gt=0.0, lt=1.0)
+    """Probability content of every interval."""
+    polished_starts: int = Field(32, ge=1, le=4_500)
+    """How many of the best grid points are polished by L-BFGS."""
+    hold_out: Literal["largest", "none"] = "largest"
+    """Which run is left out of the fit and predicted: the one with the most FLOP, or none."""
+    seed: int = Field(0, ge=0, le=2**31 - 1)
+    """Seed of the resampling."""
 
 
 class Plan(Model):
-    """The next run: a budget, the law that splits it, and the layout it must be legal for."""
+    """Table `[scaling.plan]`: the next run's budget, and the layout that its shape must suit."""
 
-    budget_flops: float = Field(
-        4e12, gt=0.0, description="training compute in FLOP, 6 * parameters_total * tokens"
-    )
-    epochs_max: float = Field(
-        1.0,
-        gt=0.0,
-        description="times the training tokens may be read; a plan that wants more is data-limited",
-    )
-    tensor: int = Field(1, ge=1, description="tensor-parallel processes of the planned run")
-    pipeline: int = Field(1, ge=1, description="pipeline stages of the planned run")
-    data: int = Field(1, ge=1, description="data-parallel replicas of the planned run")
-    hidden_multiple: int = Field(
-        32, ge=2, description="hidden_size is a multiple of this (128 on GPUs)"
-    )
-    head_size: int = Field(16, ge=2, description="width of one head, even (64 or 128 on GPUs)")
-    heads_per_kv_head: int = Field(2, ge=1, description="query heads per key-value head")
-    ffn_ratio: float = Field(2.667, gt=0.0, description="ffn_size / hidden_size before rounding")
-    width_per_layer: float = Field(
-        20.0, gt=0.0, description="hidden_size / layers aimed at (about 100 for large models)"
-    )
-    sequence_length: int = Field(128, ge=8, description="tokens per sequence")
-    batch_size: int = Field(8, ge=1, description="sequences per iteration of the planned run")
-    micro_batch_size: int = Field(4, ge=1, description="sequences per forward pass")
-    name: ShapeName = Field("planned", description="run.name of the planned run")
+    budget_flops: float = Field(3e13, gt=0.0)
+    """Training compute in FLOP, counted as 6 x all parameters x tokens."""
+    epochs_max: float = Field(1.0, gt=0.0)
+    """Most times the training tokens may be read; a budget that wants more makes the plan
+    data-limited: this many epochs, and a larger model. Above 1 the laws do not hold strictly."""
+    tensor: int = Field(1, ge=1, le=1_024)
+    """Tensor-parallel processes of the planned run."""
+    pipeline: int = Field(1, ge=1, le=1_024)
+    """Pipeline stages of the planned run."""
+    data: int = Field(1, ge=1, le=65_536)
+    """Data-parallel copies of the planned run."""
+    hidden_multiple: int = Field(32, ge=2)
+    """`hidden_size` and `ffn_size` are multiples of this (64 or 128 on GPUs)."""
+    head_size: int = Field(16, ge=2)
+    """Width of one head, even (64 or 128 on GPUs)."""
+    heads_per_kv_head: int = Field(2, ge=1)
+    """Query heads that share a key and value head."""
+    ffn_ratio: float = Field(2.667, gt=0.0)
+    """`ffn_size / hidden_size` before rounding (SwiGLU: 8/3)."""
+    width_per_layer: float = Field(20.0, gt=0.0)
+    """`hidden_size / layers` to aim at (about 100 for large models)."""
+    sequence_length: int = Field(128, ge=8, le=1_048_576)
+    """Tokens that the planned model sees at once."""
+    batch_size: int = Field(8, ge=1, le=1_048_576)
+    """Sequences for each update."""
+    micro_batch_size: int = Field(4, ge=1, le=65_536)
+    """Sequences that go through the model at once."""
+    name: ShapeName = "planned"
+    """`run.name` of the planned run."""
 
     @model_validator(mode="after")
-    def check_layout(self) -> Self:
+    def _layout_divides(self) -> Self:
         if self.head_size % 2:
-            raise ValueError(f"head_size {self.head_size} is odd; rotary positions need pairs")
+            raise ValueError(f"an even head_size (it is {self.head_size}), for rotary positions")
         if self.batch_size % (self.micro_batch_size * self.data):
             raise ValueError(
-                f"batch_size {self.batch_size} is not a multiple of micro_batch_size "
-                f"{self.micro_batch_size} x data {self.data}"
+                f"a multiple of micro_batch_size x data ({self.micro_batch_size} x {self.data}) "
+                "in batch_size"
             )
         return self
 
 
 class Scaling(Model):
-    """The `[scaling]` table."""
+    """Table `[scaling]`."""
 
-    ladder: Ladder = Field(Ladder(), description="the small runs")
-    fit: Fit = Field(Fit(), description="the fit of the laws")
-    plan: Plan = Field(Plan(), description="the next run")
+    ladder: Ladder = Ladder()
+    fit: Fit = Fit()
+    plan: Plan = Plan()

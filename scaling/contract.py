@@ -97,7 +97,9 @@ class RunsTable:
         """Parameters by the count that a law asks for. Raises `UserError` if it is not there."""
         values = self._count(count)
         if values is None:
-            raise UserError("runs table", f"no column 'parameters_{count}'", "one: the law needs it")
+            raise UserError(
+                "runs table", f"no column 'parameters_{count}'", "one: the law needs it"
+            )
         return values
 
     @property
@@ -116,6 +118,19 @@ class RunsTable:
             parameters_total=None if total is None else total[keep],
             parameters_nonembedding=None if nonembedding is None else nonembedding[keep],
         )
+
+    def to_rows(self) -> list[dict[str, str | float]]:
+        """The runs as rows again, keys as in `COLUMNS`."""
+        rows: list[dict[str, str | float]] = []
+        for index, name in enumerate(self.names):
+            row: dict[str, str | float] = {"name": name}
+            for count in ("total", "nonembedding"):
+                values = self._count(count)
+                if values is not None:
+                    row[f"parameters_{count}"] = float(values[index])
+            row |= {"tokens": float(self.tokens[index]), "loss_valid": float(self.loss[index])}
+            rows.append(row)
+        return rows
 
     def to_frame(self) -> "pd.DataFrame":
         """One row per run: parameter counts, tokens, flops (6 N D), loss_valid."""

@@ -58,19 +58,18 @@ class ChinchillaForm:
     @staticmethod
     def predict(free: Floats, logs: Logs) -> tuple[Floats, Floats]:
         """ln L, shape (..., runs), and its derivatives, shape (..., runs, 5), for free (..., 5)."""
-        e, a, b, alpha, beta = (free[..., i, None] for i in range(5))
-        terms = np.stack(
-            np.broadcast_arrays(e + 0.0 * logs.tokens, a - alpha * logs.parameters,
-                                b - beta * logs.tokens), axis=-1,
-        )  # fmt: skip
-        top = terms.max(axis=-1, keepdims=True)
-        weights = np.exp(terms - top)
-        total = weights.sum(axis=-1, keepdims=True)
-        weights = weights / total
-        slopes = np.stack(
-            (-weights[..., 1] * logs.parameters, -weights[..., 2] * logs.tokens), axis=-1
-        )
-        return (top + np.log(total))[..., 0], np.concatenate((weights, slopes), axis=-1)
+        # Within the bounds no exponential leaves the floats, so that no maximum need be taken off.
+        floor = np.exp(free[..., 0, None])
+        by_parameters = np.exp(free[..., 1, None] - free[..., 3, None] * logs.parameters)
+        by_tokens = np.exp(free[..., 2, None] - free[..., 4, None] * logs.tokens)
+        loss = floor + by_parameters + by_tokens
+        derivatives = np.empty((*loss.shape, 5))
+        derivatives[..., 0] = floor / loss
+        derivatives[..., 1] = by_parameters / loss
+        derivatives[..., 2] = by_tokens / loss
+        derivatives[..., 3] = -derivatives[..., 1] * logs.parameters
+        derivatives[..., 4] = -derivatives[..., 2] * logs.tokens
+        return np.log(loss), derivatives
 
     @staticmethod
     def grid(logs: Logs) -> Floats:
@@ -113,11 +112,11 @@ class KaplanForm:
         u, v, ratio, exponent = (free[..., i, None] for i in range(4))
         first, second = u - ratio * logs.parameters, v - logs.tokens
         total = np.logaddexp(first, second)
-        weight = np.exp(first - total)
-        derivatives = np.stack(
-            (exponent * weight, exponent * (1.0 - weight),
-             -exponent * weight * logs.parameters, total), axis=-1,
-        )  # fmt: skip
+        derivatives = np.empty((*total.shape, 4))
+        derivatives[..., 0] = exponent * np.exp(first - total)
+        derivatives[..., 1] = exponent - derivatives[..., 0]
+        derivatives[..., 2] = -derivatives[..., 0] * logs.parameters
+        derivatives[..., 3] = total
         return exponent * total, derivatives
 
     @staticmethod
@@ -152,5 +151,16 @@ FORMS: tuple[Form, ...] = (ChinchillaForm, KaplanForm)
 
 
 def law_of(form: Form, free: Floats, logs: Logs) -> Law:
-    """`form.law`, typed as the union."""
-    return form.law(free, logs)
+    """`form.law` with its constants to ten significant digits.
+
+    More a fit cannot mean; fewer would leave the optimum (Hoffmann et al. printed two, and their
+    law misses their own data). What is used is thereby exactly what `fit.json` says.
+    """
+    law: Law = form.law(free, logs)
+    constants = {name: significant(getattr(law, name)) for name in law.coefficient_names}
+    return type(law)(**constants)
+
+
+def significant(value: float, digits: int = 10) -> float:
+    """`value` to that many significant digits."""
+    return float(f"{value:.{digits}g}")

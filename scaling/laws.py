@@ -134,7 +134,7 @@ Law = ChinchillaLaw | KaplanLaw
 
 @dataclass(frozen=True)
 class PowerLaw:
-    """L(x) = (scale / x)^exponent, the one-variable form of Kaplan et al. (equations 1.1 to 1.3)."""
+    """L(x) = (scale / x)^exponent, one variable alone (Kaplan et al., equations 1.1 to 1.3)."""
 
     scale: float
     exponent: float
@@ -163,7 +163,7 @@ class KaplanIterationsLaw:
 def critical_batch_tokens(
     L: FloatOrArray, B_star_tokens: float = 2e8, alpha_B: float = 0.21
 ) -> FloatOrArray:
-    """Batch, in tokens, at which time and compute are traded evenly (Kaplan et al., equation 1.4)."""
+    """Batch in tokens that trades time and compute evenly (Kaplan et al., equation 1.4)."""
     return B_star_tokens / _positive(L) ** (1.0 / alpha_B)
 
 
@@ -216,9 +216,7 @@ PUBLISHED: dict[str, Law] = {
     # Besiroglu et al. as printed: the least-absolute-deviation optimum, E the Huber one.
     "besiroglu": ChinchillaLaw(E=1.8172, A=482.01, B=2085.43, alpha=0.3478, beta=0.3658),
     # Their data under the objective they describe, the sum of Huber losses (our fit, 2026-11-21).
-    "epoch_huber": ChinchillaLaw(
-        E=1.81722, A=477.83, B=2143.42, alpha=0.34731, beta=0.36717
-    ),
+    "epoch_huber": ChinchillaLaw(E=1.81722, A=477.83, B=2143.42, alpha=0.34731, beta=0.36717),
     "kaplan_joint": KaplanLaw(N_c=6.4e13, D_c=1.8e13, alpha_N=0.076, alpha_D=0.103),
 }
 """Published constants by name. Never mix two sets."""

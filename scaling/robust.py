@@ -39,7 +39,7 @@ class Optimum:
 
     @property
     def valley(self) -> Floats:
-        """The polished end points within 5 % of the best objective, shape (points, free numbers)."""
+        """Polished end points within 5 % of the best objective, shape (points, free numbers)."""
         return self.polished[self.polished_objectives <= _VALLEY * self.objective + 1e-18]
 
 
@@ -52,10 +52,10 @@ def objective(
     """
     predicted, derivatives = form.predict(free, logs)
     residual = (predicted - logs.loss) / delta
-    size = np.abs(residual)
-    value = np.where(size <= 1.0, 0.5 * residual**2, size - 0.5)
-    pull = weights * np.clip(residual, -1.0, 1.0) / delta
-    return (weights * value).sum(axis=-1), np.einsum("...r,...rf->...f", pull, derivatives)
+    pull = np.clip(residual, -1.0, 1.0)
+    value = pull * (residual - 0.5 * pull)
+    weighted = (weights * pull / delta)[..., None, :]
+    return (weights * value).sum(axis=-1), (weighted @ derivatives)[..., 0, :]
 
 
 def fit_form(form: Form, logs: Logs, delta: float, num_polished: int) -> Optimum:
