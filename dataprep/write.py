@@ -1,0 +1,342 @@
+"""The writer: the only place where kept and dropped documents part ways.
+
+In: the staged tables of one shard, every row decided. Out: one Parquet part for each of
+kept/train, kept/valid and dropped that has a row, each with the full document schema, and the counts of
+what was written. The same rows in the same tables give the same bytes, so that a task done twice
+changes nothing.
+
+`conservation` compares what was read with what was written: no record and no byte may go missing
+between the two without a name.
+"""
+
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import xxhash
+
+from dataprep.contract import document_fields, quarantine_schema
+from dataprep.step import alive
+from launch.manifest import FileEntry, commit_file
+
+REMOVED_SUFFIX = "_removed_bytes"
+READ_BYTES = "read_bytes"
+# Rows are gathered to about this size before they become a row group.
+_ROW_GROUP_BYTES = 64 * 2**20
+_DICTIONARY_COLUMNS = ["source", "license", "language", "drop_reason"]
+# Statistics of text would copy whole documents into the file's footer.
+_NO_STATISTICS = {"text", "meta", "removed_bytes", "url"}
+
+Counts = dict[str, Any]
+BooleanArray = npt.NDArray[np.bool_]
+
+
+class ConservationError(AssertionError):
+    """A record or a byte went missing, or came from nowhere: a bug of ours."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """Files of one shard, and the counts of their rows (a JSON value; see `count`)."""
+
+    files: tuple[FileEntry, ...]
+    counts: Counts = field(default_factory=dict)
+
+
+def is_valid(content_hashes: pa.Array, seed: int, valid_fraction: float) -> BooleanArray:
+    """Shape [rows], bool: which documents are set aside for validation.
+
+    A document's content alone decides, with the run's seed: xxh3_64 of its content hash and the
+    seed (8 bytes, little endian), as a fraction of 2^64, is below `valid_fraction`.
+    """
+    suffix = seed.to_bytes(8, "little")
+    draws = (xxhash.xxh3_64_intdigest(value.as_py() + suffix) for value in content_hashes)
+    bound = valid_fraction * 2.0**64
+    return np.fromiter((draw < bound for draw in draws), np.bool_, len(content_hashes))
+
+
+def output_schema(staged: pa.Schema) -> pa.Schema:
+    """The schema of the written documents: the contract's columns, signals after the language."""
+    fields = list(document_fields())
+    names = {entry.name for entry in fields}
+    signals = [
+        entry
+        for entry in staged
+        if entry.name not in names
+        and entry.name != READ_BYTES
+        and not entry.name.endswith(REMOVED_SUFFIX)
+    ]
+    position = 1 + next(i for i, entry in enumerate(fields) if entry.name == "language_score")
+    return pa.schema([*fields[:position], *signals, *fields[position:]])
+
+
+def write_shard(
+    tables: Iterable[pa.Table],
+    directory: Path,
+    scratch: Path,
+    shard: int,
+    *,
+    seed: int,
+    valid_fraction: float,
+) -> Written:
+    """Write the documents of one shard below `directory` and count them.
+
+    `tables` hold the columns of the chain's end; columns that deduplication adds may be missing
+    and are then null. `scratch` is a directory on the same file system for unfinished files.
+    Memory: one incoming table and three row groups. Raises ConservationError if the bytes of a row
+    do not add up.
+    """
+    parts = {
+        name: _Part(scratch / f"{name.replace('/', '-')}-{shard:05d}.{secrets.token_hex(6)}.tmp")
+        for name in ("kept/train", "kept/valid", "dropped")
+    }
+    scratch.mkdir(parents=True, exist_ok=True)
+    counts = new_counts()
+    try:
+        for staged in tables:
+            table = _finish(staged)
+            kept = alive(table)
+            valid = is_valid(table["content_hash"].combine_chunks(), seed, valid_fraction)
+            for name, chosen in (
+                ("kept/train", kept & ~valid),
+                ("kept/valid", kept & valid),
+                ("dropped", ~kept),
+            ):
+                rows = table.filter(pa.array(chosen))
+                parts[name].add(rows)
+                counts = merge_counts([counts, count(rows, name)])
+        files = tuple(
+            commit_file(part.path, directory, f"{name}/part-{shard:05d}", ".parquet", part.num_rows)
+            for name, part in parts.items()
+            if part.close()
+        )
+    finally:
+        for part in parts.values():
+            part.discard()
+    return Written(files, counts)
+
+
+def write_quarantine(
+    tables: Iterable[pa.Table], directory: Path, scratch: Path, shard: int
+) -> tuple[FileEntry, ...]:
+    """Write a shard's unreadable records (contract.quarantine_schema); no file if there is none."""
+    scratch.mkdir(parents=True, exist_ok=True)
+    part = _Part(scratch / f"quarantine-{shard:05d}.{secrets.token_hex(6)}.tmp")
+    try:
+        for table in tables:
+            part.add(table.select(quarantine_schema().names).cast(quarantine_schema()))
+        if not part.close():
+            return ()
+        stem = f"quarantine/part-{shard:05d}"
+        return (commit_file(part.path, directory, stem, ".parquet", part.num_rows),)
+    finally:
+        part.discard()
+
+
+class _Part:
+    """One Parquet file that comes to be when its first row does."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.num_rows = 0
+        self._writer: pq.ParquetWriter | None = None
+        self._waiting: list[pa.Table] = []
+        self._waiting_bytes = 0
+
+    def add(self, table: pa.Table) -> None:
+        if not table.num_rows:
+            return
+        self.num_rows += table.num_rows
+        self._waiting.append(table)
+        self._waiting_bytes += table.nbytes
+        if self._waiting_bytes >= _ROW_GROUP_BYTES:
+            self._flush()
+
+    def close(self) -> bool:
+        """Finish the file; False if there was never a row."""
+        self._flush()
+        if self._writer is not None:
+            self._writer.close()
+        return self._writer is not None
+
+    def discard(self) -> None:
+        """Remove what was not committed."""
+        self.path.unlink(missing_ok=True)
+
+    def _flush(self) -> None:
+        if not self._waiting:
+            return
+        table = pa.concat_tables(self._waiting).combine_chunks()
+        self._waiting, self._waiting_bytes = [], 0
+        if self._writer is None:
+            names = table.schema.names
+            self._writer = pq.ParquetWriter(
+                self.path,
+                table.schema,
+                compression="zstd",
+                use_dictionary=[name for name in names if name in _DICTIONARY_COLUMNS],
+                write_statistics=[name for name in names if name not in _NO_STATISTICS],
+                store_schema=True,
+            )
+        self._writer.write_table(table, row_group_size=table.num_rows)
+
+
+def _finish(staged: pa.Table) -> pa.Table:
+    """The staged rows in the written schema, removed bytes folded into one map column."""
+    schema = output_schema(staged.schema)
+    removed = _removed_bytes(staged)
+    columns = []
+    for entry in schema:
+        if entry.name == "removed_bytes":
+            columns.append(removed)
+        elif entry.name in staged.schema.names:
+            columns.append(staged[entry.name].cast(entry.type))
+        else:
+            assert entry.nullable, f"the staged table has no column {entry.name}"
+            columns.append(pa.nulls(staged.num_rows, entry.type))
+    return pa.table(columns, schema=schema)
+
+
+def _removed_bytes(staged: pa.Table) -> pa.Array:
+    """Map column step -> net bytes removed, without zeros, checked against the bytes as read."""
+    names = [name for name in staged.schema.names if name.endswith(REMOVED_SUFFIX)]
+    values = np.zeros((staged.num_rows, len(names)), np.int64)
+    for position, name in enumerate(names):
+        values[:, position] = pc.fill_null(staged[name], 0).to_numpy()
+    text_bytes = pc.binary_length(staged["text"]).to_numpy()
+    missing = staged[READ_BYTES].to_numpy() - text_bytes - values.sum(axis=1)
+    if missing.any():
+        row = int(np.flatnonzero(missing)[0])
+        steps = dict(zip(names, values[row].tolist(), strict=True))
+        raise ConservationError(
+            f"document {staged['id'][row].as_py()}: read {staged[READ_BYTES][row].as_py()} bytes, "
+            f"has {text_bytes[row]}, steps removed {steps}: {missing[row]} bytes unaccounted for"
+        )
+    rows, columns = np.nonzero(values)
+    offsets = np.searchsorted(rows, np.arange(staged.num_rows + 1)).astype(np.int32)
+    steps = np.array([name.removesuffix(REMOVED_SUFFIX) for name in names] or [""])
+    return pa.MapArray.from_arrays(
+        pa.array(offsets),
+        pa.array(steps[columns].tolist(), pa.string()),
+        pa.array(values[rows, columns]),
+        type=pa.map_(pa.string(), pa.int64()),
+    )
+
+
+def new_counts() -> Counts:
+    """Counts of nothing. All byte counts are bytes of UTF-8 text."""
+    return {
+        "documents": 0,
+        "kept": 0,
+        "dropped": {},
+        "bytes_kept": 0,
+        "bytes_dropped": 0,
+        "bytes_removed": {},
+        "splits": {name: {"documents": 0, "bytes": 0} for name in ("train", "valid")},
+        "languages": {},
+        "sources": {},
+    }
+
+
+def count(table: pa.Table, part: str) -> Counts:
+    """Counts of written rows, all of one part: kept/train, kept/valid or dropped."""
+    counts = new_counts()
+    if not table.num_rows:
+        return counts
+    text_bytes = pc.sum(pc.binary_length(table["text"])).as_py()
+    counts["documents"] = table.num_rows
+    if part == "dropped":
+        counts["dropped"] = _tally(table["drop_reason"])
+        counts["bytes_dropped"] = text_bytes
+    else:
+        counts["kept"] = table.num_rows
+        counts["bytes_kept"] = text_bytes
+        split = part.removeprefix("kept/")
+        counts["splits"][split] = {"documents": table.num_rows, "bytes": text_bytes}
+    removed = table["removed_bytes"].combine_chunks()
+    grouped = pa.table({"step": removed.keys, "bytes": removed.items}).group_by("step")
+    counts["bytes_removed"] = dict(
+        zip(*grouped.aggregate([("bytes", "sum")]).to_pydict().values(), strict=True)
+    )
+    for key, column in (("languages", "language"), ("sources", "source")):
+        kept = 0 if part == "dropped" else 1
+        counts[key] = {
+            name: {"documents": number, "kept": number * kept}
+            for name, number in _tally(table[column]).items()
+        }
+    return counts
+
+
+def _tally(column: pa.ChunkedArray) -> dict[str, int]:
+    return {entry["values"]: entry["counts"] for entry in pc.value_counts(column).to_pylist()}
+
+
+def merge_counts(parts: Sequence[Mapping[str, Any]]) -> Counts:
+    """The sum of counts, keys sorted, so that the order of the parts does not matter."""
+    keys = sorted({key for part in parts for key in part})
+    merged: Counts = {}
+    for key in keys:
+        values = [part[key] for part in parts if key in part]
+        merged[key] = merge_counts(values) if isinstance(values[0], Mapping) else sum(values)
+    return merged
+
+
+def conservation(
+    counts: Mapping[str, Any],
+    *,
+    records_read: int,
+    documents_in: int,
+    quarantined: int,
+    bytes_in: int,
+) -> dict[str, Any]:
+    """The manifest's facts, if what was read equals what was written.
+
+    `counts` are the merged counts of all shards' written rows; the other numbers were counted by
+    the readers, independently. The laws: records read = documents in + quarantined; documents in
+    = kept + dropped, over all reasons; bytes in = bytes kept + bytes dropped + bytes removed by
+    all steps (net: what a step added counts as negative).
+
+    Raises ConservationError with both sides of the first law that does not hold.
+    """
+    dropped = sum(counts["dropped"].values())
+    removed = sum(counts["bytes_removed"].values())
+    documents_out = counts["kept"] + dropped
+    bytes_out = counts["bytes_kept"] + counts["bytes_dropped"] + removed
+    in_splits = sum(split["documents"] for split in counts["splits"].values())
+    for law, left, right in (
+        ("records read = documents in + quarantined", records_read, documents_in + quarantined),
+        ("documents in = kept + dropped", documents_in, documents_out),
+        ("bytes in = kept + dropped + removed", bytes_in, bytes_out),
+        ("kept = train + valid", counts["kept"], in_splits),
+    ):
+        if left != right:
+            raise ConservationError(f"{law}: {left} is not {right}; counts: {dict(counts)}")
+    by_step: dict[str, int] = {}
+    for reason, number in counts["dropped"].items():
+        step = reason.partition(".")[0]
+        by_step[step] = by_step.get(step, 0) + number
+    return {
+        "records_read": records_read,
+        "documents_in": documents_in,
+        "quarantined": quarantined,
+        "kept": counts["kept"],
+        "dropped": dict(counts["dropped"]),
+        "bytes_in": bytes_in,
+        "bytes_kept": counts["bytes_kept"],
+        "bytes_dropped": counts["bytes_dropped"],
+        "bytes_removed": dict(counts["bytes_removed"]),
+        "splits": dict(counts["splits"]),
+        "languages": dict(counts["languages"]),
+        "sources": dict(counts["sources"]),
+        "duplicates": {
+            "exact": by_step.get("exact", 0),
+            "near": by_step.get("near_duplicates", 0),
+        },
+    }
