@@ -1,3 +1,5 @@
+# mypy: allow-untyped-defs
+# (Kernels carry no annotations: numba infers their types, their docstrings state them.)
 """Near-duplicates: verification by exact Jaccard similarity, survivors taken greedily.
 
 Links only propose. Inside a connected component documents are taken in survivor order (content
@@ -12,6 +14,8 @@ more share an element among the rarest |A| - ceil(t |A|) + 1 of each (prefix fil
 Ganti, Kaushik 2006; Bayardo, Ma, Srikant 2007, "AllPairs"), so only those are indexed. What a whole
 family shares, such as a licence header, is never rare, and costs nothing.
 """
+
+import itertools
 
 import numpy as np
 import numpy.typing as npt
@@ -51,8 +55,8 @@ def verify(candidates: pa.Table, threshold: float) -> pa.Table:
     offsets, hashes = _list_buffers(candidates["shingles"])
     survivors = np.full(len(component), -1, np.int64)
     similarity = np.zeros(len(component), np.float64)
-    bounds = np.flatnonzero(np.diff(component, prepend=component[:1] - 1)).tolist()
-    for start, stop in zip(bounds, [*bounds[1:], len(component)], strict=True):
+    starts = np.unique(component, return_index=True)[1].tolist()
+    for start, stop in itertools.pairwise([*starts, len(component)]):
         found, values = greedy_survivors(offsets[start : stop + 1], hashes, threshold)
         survivors[start:stop] = np.where(found >= 0, found + start, -1)
         similarity[start:stop] = values
@@ -159,4 +163,3 @@ def _greedy(offsets, hashes, threshold, counts, heads):
             heads[slot] = used
             used += 1
     return survivors, similarity
-
