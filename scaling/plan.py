@@ -32,12 +32,7 @@ def run(recipe: Recipe, *, force: bool = False, dry_run: bool = False) -> Manife
     log = get_logger("scaling")
     fit_manifest = read_manifest(fit_directory, fitted.KIND, fitted.VERSION)
     tokens = read_manifest(recipe.tokens, "tokens", 1)
-    config = _config(recipe)
     inputs = (Input("fit", fit_manifest.files_digest), Input("tokens", tokens.files_digest))
-    current = check_current(directory, KIND, VERSION, config, inputs, force)
-    if current is not None:
-        log.info("plan: up to date")
-        return current
     result = read_fit(fit_directory / fitted.FILE_NAME)
     planned = allocate(
         result,
@@ -46,10 +41,16 @@ def run(recipe: Recipe, *, force: bool = False, dry_run: bool = False) -> Manife
         tokens_available=int(tokens.facts["splits"]["train"]["tokens"]),
         tied_embeddings=recipe.pretrain.model.tied_embeddings,
     )
+    following = planned_recipe(recipe, planned)
+    config = _config(recipe, following)
+    current = check_current(directory, KIND, VERSION, config, inputs, force)
+    if current is not None:
+        log.info("plan: up to date")
+        return current
     if dry_run:
         print(planned.summary())
         return None
-    text = heading(planned, result) + planned_recipe(recipe, planned).to_toml()
+    text = heading(planned, result) + following.to_toml()
     with lock(directory), timed(directory, "scaling plan"):
         manifest = commit(
             directory, {FILE_NAME: text}, kind=KIND, version=VERSION, config=config, inputs=inputs,
@@ -65,6 +66,8 @@ def planned_recipe(recipe: Recipe, planned: Planned) -> Recipe:
     plan, shape = recipe.scaling.plan, planned.shape
     data = recipe.to_dict()
     data["run"]["name"] = plan.name
+    # `gristmill run plan.toml` trains the planned run; it does not fit and plan again.
+    data["scaling"]["enabled"] = False
     pretrain = data["pretrain"]
     pretrain["parallel"] = {
         "tensor": plan.tensor,
@@ -109,8 +112,12 @@ def heading(planned: Planned, result: FitResult) -> str:
     return "".join(f"# {line}".rstrip() + "\n" for line in lines) + "\n"
 
 
-def _config(recipe: Recipe) -> dict[str, Any]:
-    """All that the planned recipe is made from."""
-    data = recipe.to_dict()
-    del data["execution"], data["run"]["name"]
-    return data
+def _config(recipe: Recipe, following: Recipe) -> dict[str, Any]:
+    """What was asked, and all that the planned recipe says.
+
+    Not what it was made from: the planned recipe itself differs from its parent in what the plan
+    replaces, and running it must find this plan current.
+    """
+    data = following.to_dict()
+    del data["execution"]
+    return {"asked": recipe.scaling.plan.model_dump(mode="json"), "recipe": data}

@@ -42,6 +42,8 @@ warmup_iterations = 2
 valid_batches = 2
 [pretrain.checkpoint]
 interval_iterations = 6
+[scaling]
+enabled = true
 [scaling.ladder]
 tokens = [2048, 4096, 8192]
 sequence_length = 64
@@ -106,20 +108,28 @@ def test_the_plan_is_a_recipe_that_can_be_run(mill: tuple[Path, str]) -> None:
     from launch.recipe import load_recipe
     from pretrain.check import check_recipe
 
-    plan = load_recipe(mill[0] / "root/scaling/plan.toml")
+    plan = load_recipe(mill[0] / "root/scaling/plan/plan.toml")
     check_recipe(plan)
     assert plan.run.root == mill[0] / "root"
-    done = gristmill("pretrain", "run", str(mill[0] / "root/scaling/plan.toml"), "--dry-run")
+    done = gristmill("pretrain", "run", str(mill[0] / "root/scaling/plan/plan.toml"), "--dry-run")
     assert done.returncode == 0, done.stderr
 
 
 def test_the_ladder_counts_parameters_as_the_trainer_does(mill: tuple[Path, str]) -> None:
-    from scaling import flops
-    from scaling.contract import read_runs
+    from scaling.contract import read_rows
+    from scaling.flops import ModelShape
 
-    runs = read_runs(mill[0] / "root/scaling/runs.csv")
-    assert len(runs) == 12
-    assert flops is not None
+    rows = read_rows(mill[0] / "root/scaling/runs/runs.csv")
+    assert len(rows) == 12
+    facts = read_manifest(mill[0] / "root/tokens", "tokens", 1).facts
+    for row in rows:
+        sizes = {
+            name: int(row[name])
+            for name in ("layers", "hidden_size", "heads", "kv_heads", "ffn_size")
+        }
+        shape = ModelShape(**sizes, vocab_size=facts["padded_vocab_size"])
+        assert shape.parameters_total == float(row["parameters_total"])
+        assert shape.parameters_nonembedding == float(row["parameters_nonembedding"])
 
 
 def test_a_second_run_finds_everything_up_to_date(mill: tuple[Path, str]) -> None:
