@@ -127,7 +127,7 @@ def test_the_ladder_counts_parameters_as_the_trainer_does(mill: tuple[Path, str]
             name: int(row[name])
             for name in ("layers", "hidden_size", "heads", "kv_heads", "ffn_size")
         }
-        shape = ModelShape(**sizes, vocab_size=facts["padded_vocab_size"])
+        shape = ModelShape(**sizes, padded_vocab_size=facts["padded_vocab_size"])
         assert shape.parameters_total == float(row["parameters_total"])
         assert shape.parameters_nonembedding == float(row["parameters_nonembedding"])
 
