@@ -158,6 +158,9 @@ class Plan(Model):
 class Scaling(Model):
     """Table `[scaling]`."""
 
+    enabled: bool = Field(
+        False, description="whether `gristmill run` trains the ladder, fits the laws and plans"
+    )
     ladder: Ladder = Ladder()
     fit: Fit = Fit()
     plan: Plan = Plan()
