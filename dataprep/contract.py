@@ -3,7 +3,7 @@
     kept/train/*.parquet    documents to train on
     kept/valid/*.parquet    documents set aside for validation
     dropped/*.parquet       documents with the step, rule, value and threshold that dropped them
-    quarantine/*.parquet    records that could not be read: place, length, digest, reason; no content
+    quarantine/*.parquet    records that could not be read: place, digest, reason; no content
     report.json, report.html
 
 `manifest.json` names every file; a file that it does not name does not exist. The functions here
