@@ -98,9 +98,9 @@ def allocate(
 ) -> Planned:
     """Split `plan.budget_flops` by the Chinchilla law of `fit`.
 
-    If the optimum wants more than `plan.epochs_max` x `tokens_available` tokens, those are taken and
-    the rest of the budget goes into parameters: the law knows nothing of repeated tokens. Raises
-    `UserError` if the table had no total parameters, or the budget is below one iteration.
+    If the optimum wants more than `plan.epochs_max` x `tokens_available` tokens, those are taken
+    and the rest of the budget goes into parameters: the law knows nothing of repeated tokens.
+    Raises `UserError` if the table had no total parameters, or the budget is below one iteration.
     """
     fitted = fit.chinchilla
     budget = plan.budget_flops

@@ -158,6 +158,8 @@ class Plan(Model):
 class Scaling(Model):
     """Table `[scaling]`."""
 
+    enabled: bool = False
+    """Whether `gristmill run` trains the ladder, fits the laws and writes the plan."""
     enabled: bool = Field(
         False, description="whether `gristmill run` trains the ladder, fits the laws and plans"
     )

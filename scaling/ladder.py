@@ -49,12 +49,12 @@ def run(recipe: Recipe, *, force: bool = False, dry_run: bool = False) -> Manife
     """
     directory = recipe.scaling_directory / "ladder"
     log = get_logger("scaling")
-    config = _config(recipe)
+    runs = rungs(recipe)
+    config = _config(runs[0])
     current = check_current(directory, KIND, VERSION, config, (), force)
     if current is not None:
         log.info("ladder: up to date")
         return current
-    runs = rungs(recipe)
     _check_tokens(recipe, runs)
     if dry_run:
         print("\n".join(_lines(recipe, runs)))
@@ -129,12 +129,15 @@ def _rung(recipe: Recipe, size: Shape, tokens: int) -> Rung:
     return Rung(name, size.name, iterations * iteration_tokens, iterations, Recipe.from_dict(data))
 
 
-def _config(recipe: Recipe) -> dict[str, Any]:
-    """What the ladder's recipes depend on: all but the tables that have no part in their runs."""
-    data = recipe.to_dict()
+def _config(first: Rung) -> dict[str, Any]:
+    """What the ladder depends on: its table, and what its runs take from the others.
+
+    Read off the first run's recipe, where the ladder's own values have replaced the recipe's: a
+    recipe that differs only in what the ladder replaces (the plan's, say) has the same ladder.
+    """
+    data = first.recipe.to_dict()
     del data["execution"], data["run"]["name"]
-    data["scaling"] = {"ladder": data["scaling"]["ladder"]}
-    return data
+    return {**data, "scaling": {"ladder": data["scaling"]["ladder"]}}
 
 
 def _check_tokens(recipe: Recipe, runs: list[Rung]) -> None:
