@@ -11,6 +11,7 @@ import os
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ MAP_SCHEMA = pa.schema(
 )
 COUNTS = ("documents", "tokens", "text_bytes")
 
+_COLUMNS = ("id", "source", "text")
 _DIGEST_PREFIX = "xxh3_128:"
 
 
@@ -77,8 +79,14 @@ def encode_part(part: Part) -> dict[str, Any]:
         Writer(prefixed[".bin"], prefixed[".idx"], dtype) as writer,
         pq.ParquetWriter(prefixed[".parquet"], MAP_SCHEMA, compression="zstd") as mapping,
     ):
-        for table in _batches(part):
-            mapping.write_table(_encode_batch(table, tokenizer, writer, sources))
+        # One row group of the map for each of the documents: batches do not show in it.
+        for table in iterate_tables(part.documents_directory, [part.file], _COLUMNS):
+            rows = [
+                _encode_batch(batch, tokenizer, writer, sources)
+                for batch in _batches(table, part.batch_bytes)
+            ]
+            if rows:
+                mapping.write_table(pa.concat_tables(rows))
     documents, tokens = writer.num_documents, writer.num_tokens
     assert sum(counts["documents"] for counts in sources.values()) == documents
     assert sum(counts["tokens"] for counts in sources.values()) == tokens
@@ -106,18 +114,16 @@ def read_receipt(part: Part) -> dict[str, Any] | None:
     return receipt
 
 
-def _batches(part: Part) -> Iterator[pa.Table]:
-    """Tables of about `batch_bytes` of text, or of one longer document; text as large_binary."""
-    columns = ("id", "source", "text")
-    for table in iterate_tables(part.documents_directory, [part.file], columns):
-        lengths = pc.binary_length(table["text"]).to_numpy()
-        # A batch ends with the document whose last byte is in a new multiple of batch_bytes.
-        group = np.cumsum(lengths) // part.batch_bytes
-        starts = np.flatnonzero(np.diff(group, prepend=-1))
-        index = table.schema.get_field_index("text")
-        table = table.set_column(index, "text", table["text"].cast(pa.large_binary()))
-        for start, end in zip(starts, [*starts[1:], table.num_rows], strict=True):
-            yield table.slice(start, end - start)
+def _batches(table: pa.Table, batch_bytes: int) -> Iterator[pa.Table]:
+    """Slices of about `batch_bytes` of text, or of one longer document; text as large_binary."""
+    lengths = pc.binary_length(table["text"]).to_numpy()
+    # A batch begins with the document whose last byte lies in a new multiple of batch_bytes.
+    groups = np.cumsum(lengths) // batch_bytes
+    starts = np.flatnonzero(np.diff(groups, prepend=-1)).tolist()
+    index = table.schema.get_field_index("text")
+    texts = table.set_column(index, "text", table["text"].cast(pa.large_binary()))
+    for start, end in pairwise([*starts, table.num_rows]):
+        yield texts.slice(start, end - start)
 
 
 def _encode_batch(
