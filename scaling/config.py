@@ -160,9 +160,6 @@ class Scaling(Model):
 
     enabled: bool = False
     """Whether `gristmill run` trains the ladder, fits the laws and writes the plan."""
-    enabled: bool = Field(
-        False, description="whether `gristmill run` trains the ladder, fits the laws and plans"
-    )
     ladder: Ladder = Ladder()
     fit: Fit = Fit()
     plan: Plan = Plan()
