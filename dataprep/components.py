@@ -1,3 +1,5 @@
+# mypy: allow-untyped-defs
+# (Kernels carry no annotations: numba infers their types, their docstrings state them.)
 """Connected components of proposed links: the groups inside which documents are compared.
 
 Each partition first reduces its links to a spanning forest (at most one edge per document less

@@ -100,8 +100,8 @@ class NearDuplicates(Model):
     """Least Jaccard similarity of two shingle sets that are duplicates, 0 to 1."""
     partitions: int = Field(16, ge=1, le=65_536)
     """Files of the exchange of band values; the result does not depend on it."""
-    band_size_max: int = Field(1000, ge=2)
-    """Documents of one band value that are compared with one another, at most."""
+    band_size_max: int = Field(10_000, ge=2)
+    """Documents of one band value that are linked; more are cut into groups of this size."""
 
 
 class Label(Model):

@@ -192,7 +192,9 @@ def collect_decisions(
     copied = copies["survivor_row"].to_numpy()
     moved = _contains(near["row"].to_numpy(), copied)
     onward = near.take(pa.array(np.searchsorted(near["row"].to_numpy(), copied[moved])))
-    near = pa.concat_tables([near, onward.set_column(0, "row", copies["row"].filter(pa.array(moved)))])
+    near = pa.concat_tables(
+        [near, onward.set_column(0, "row", copies["row"].filter(pa.array(moved)))]
+    )
     copies = copies.filter(pa.array(~moved))
     dropped = pa.concat_tables(
         [

@@ -1,3 +1,5 @@
+# mypy: allow-untyped-defs
+# (Kernels carry no annotations: numba infers their types, their docstrings state them.)
 """xxh32 and xxh64 of a slice of bytes, as kernels: equal to the `xxhash` package, without a call
 into Python for each slice.
 

@@ -1,3 +1,5 @@
+# mypy: allow-untyped-defs
+# (Kernels carry no annotations: numba infers their types, their docstrings state them.)
 """Locality-sensitive hashing: which documents are worth comparing.
 
 A signature is cut into bands; documents that agree in all rows of a band share that band's value.

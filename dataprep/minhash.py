@@ -1,3 +1,5 @@
+# mypy: allow-untyped-defs
+# (Kernels carry no annotations: numba infers their types, their docstrings state them.)
 """MinHash signatures, bit-identical to datasketch 2.0, as a kernel over Arrow's text buffers.
 
 The scheme is datasketch's `affine32`: every shingle's xxh32 is mixed once with MurmurHash3's
@@ -13,7 +15,7 @@ import pyarrow as pa
 
 from dataprep.hash_kernels import xxh32
 from dataprep.kernel_cache import kernel
-from dataprep.shingles import SHINGLE_UNITS, code_point_tables, text_buffers, write_units
+from dataprep.shingles import SHINGLE_UNITS, shingle_buffers, write_units
 
 SEED = 1
 # Hashes that wait for the permutations: 8 KiB, so that they and the signature stay in the
@@ -40,8 +42,7 @@ def signatures(
     The count includes repeated shingles. Where it is 0 the text is shorter than a shingle and its
     signature is that of the empty set, which must not be compared.
     """
-    offsets, data = text_buffers(texts)
-    lower, classes = code_point_tables()
+    data, offsets, lower, classes = shingle_buffers(texts)
     multipliers, summands = permutations(num_permutations)
     return _signatures(data, offsets, lower, classes, multipliers, summands)
 

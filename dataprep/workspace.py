@@ -79,9 +79,9 @@ class Workspace:
         """What deduplication says of each document it touches; one row group per shard."""
         return self.directory / "decisions.parquet"
 
-    def model(self, name: str) -> Path:
-        """A classifier trained for this build."""
-        return self.directory / "models" / f"{name}.bin"
+    def written(self, shard: int) -> Path:
+        """The files of a shard that were committed below the stage's directory, and counts."""
+        return self.directory / "written" / f"shard-{shard:05d}.json"
 
 
 @contextmanager
