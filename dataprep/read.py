@@ -7,7 +7,7 @@ is that of the recipe's sources and, within a source, of the files' names.
 
 import glob
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,11 +50,13 @@ def shards(sources: Sequence[Source], root: Path) -> list[Shard]:
     return made
 
 
-def inputs(sources: Sequence[Source], root: Path) -> list[Input]:
+def inputs(
+    sources: Sequence[Source], root: Path, digest: Callable[[Path], str] = digest_file
+) -> list[Input]:
     """Path and digest of everything that the sources read, for the manifest.
 
-    A file's content is digested in full (about 1 GB/s); the packages of `installed-docs` are one
-    input each. Raises UserError as `shards` does.
+    A file's content is digested in full (about 1 GB/s), unless `digest` remembers it; the packages
+    of `installed-docs` are one input each. Raises UserError as `shards` does.
     """
     made = []
     for source in sources:
@@ -62,7 +64,7 @@ def inputs(sources: Sequence[Source], root: Path) -> list[Input]:
             made.extend(installed_docs.inputs(source))
         else:
             for file in _files(source, root):
-                made.append(Input(f"{source.name}:{file.name}", digest_file(Path(file.path))))
+                made.append(Input(f"{source.name}:{file.name}", digest(Path(file.path))))
     return made
 
 

@@ -1,0 +1,51 @@
+"""`python -m dataprep VERB TARGET`: the same as `gristmill dataprep VERB TARGET`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from launch.cli import DryRun, Force, Overrides, Target, main, new_app
+
+app = new_app("dataprep", "Raw text to documents: filter, remove personal data, deduplicate.")
+
+
+@app.command("run")
+def run_command(
+    target: Target, overrides: Overrides = None, dry_run: DryRun = False, force: Force = False
+) -> None:
+    """Build the recipe's documents, unless they are up to date."""
+    from dataprep.run import run
+    from launch.recipe import load_recipe
+
+    run(load_recipe(target, overrides or ()), force=force, dry_run=dry_run)
+
+
+@app.command("explain")
+def explain_command(
+    target: Target,
+    document: Annotated[str, typer.Argument(help="The document's id, or its content hash in hex.")],
+) -> None:
+    """Say what became of one document, and why."""
+    from dataprep.explain import explain
+    from launch.recipe import load_recipe
+
+    print(explain(load_recipe(target).documents, document))
+
+
+@app.command("train-classifier")
+def train_classifier_command(
+    target: Target, overrides: Overrides = None, force: Force = False
+) -> None:
+    """Train the classifiers that the recipe names, and say how good they are."""
+    from dataprep.classifier import describe, train_command
+    from launch.recipe import load_recipe
+
+    trained = train_command(load_recipe(target, overrides or ()), force=force)
+    for name, classifier in trained.items():
+        print(f"{name}: {classifier.path}")
+        print(f"  {describe(classifier.facts)}")
+
+
+if __name__ == "__main__":
+    main(app)

@@ -1,0 +1,245 @@
+"""The whole stage, in order: read this file first.
+
+    check      recipe, inputs, chain: before anything is spent
+    pass       every shard through the chain, as one Ray task each           (shard.process_shard)
+    exact      documents with equal text                                     (deduplicate, exact)
+    near       links, components, verification                               (deduplicate)
+    write      kept, dropped and quarantine, one part of each for each shard (shard, write)
+    report     conservation, report.json, report.html, and the manifest last
+
+Tasks exchange files of the working directory, never objects, so that any process may be killed at
+any moment: the same command goes on from the files that are there, and its result is the same.
+"""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dataprep.contract import KIND, SHINGLING_VERSION, VERSION
+from dataprep.digest_cache import digest_cache
+from dataprep.workspace import Workspace
+from launch.errors import UserError
+from launch.lock import lock
+from launch.log import get_logger, timed
+from launch.manifest import Input, Manifest, check_current, digest_json, write_manifest
+from launch.recipe import Recipe
+
+if TYPE_CHECKING:
+    from dataprep.classifier import Name
+    from dataprep.config import Classifier, Dataprep
+    from dataprep.read import Shard
+
+
+def run(recipe: Recipe, *, force: bool = False, dry_run: bool = False) -> Manifest | None:
+    """Build `documents/` as the recipe says, unless it is there; its manifest.
+
+    With `dry_run` everything is checked, the plan is printed, nothing is written, and the answer is
+    None unless the directory is up to date. Raises `UserError` for what the user can mend.
+    """
+    directory = recipe.documents
+    if dry_run:
+        inputs = find_inputs(recipe, write=False)
+        manifest = check_current(directory, KIND, VERSION, config_of(recipe), inputs, force)
+        print_plan(recipe, inputs, manifest)
+        return manifest
+    with lock(directory):
+        inputs = find_inputs(recipe, write=True)
+        manifest = check_current(directory, KIND, VERSION, config_of(recipe), inputs, force)
+        if manifest is not None:
+            get_logger("dataprep").info("up to date: %s", directory)
+            return manifest
+        with timed(directory, "dataprep"):
+            return build(recipe, inputs)
+
+
+def check(recipe: Recipe) -> None:
+    """What can be checked without reading the inputs. Raises `UserError`."""
+    from dataprep import labelled, read, shard
+
+    read.shards(recipe.sources, Path.cwd())
+    shard.step_names(recipe.dataprep)
+    for name, configured in _classifiers(recipe.dataprep).items():
+        labelled.labelled_files(configured, f"dataprep.{name}")
+
+
+def config_of(recipe: Recipe) -> dict[str, Any]:
+    """What decides the result beside the inputs: what the manifest holds as configuration."""
+    tables = recipe.to_dict()
+    tables["dataprep"]["near_duplicates"].pop("partitions")
+    return {
+        "seed": recipe.run.seed,
+        "shingling_version": SHINGLING_VERSION,
+        "sources": tables["sources"],
+        "dataprep": tables["dataprep"],
+    }
+
+
+def find_inputs(recipe: Recipe, *, write: bool) -> list[Input]:
+    """Path and digest of every source file and labelled file. Raises `UserError` if one is missing.
+
+    Digests of unchanged files are remembered in `logs/`, which `write` allows to be written.
+    """
+    from dataprep import labelled, read
+
+    with digest_cache(recipe.documents, write=write) as cache:
+        inputs = read.inputs(recipe.sources, Path.cwd(), cache.digest)
+        for name, configured in _classifiers(recipe.dataprep).items():
+            for _, path in labelled.labelled_files(configured, f"dataprep.{name}"):
+                inputs.append(Input(f"{name}:{path}", cache.digest(path)))
+    return inputs
+
+
+def print_plan(recipe: Recipe, inputs: list[Input], current: Manifest | None) -> None:
+    """Shards, bytes and steps, on stdout."""
+    from dataprep import read, shard
+
+    shards = read.shards(recipe.sources, Path.cwd())
+    total_bytes = sum(shard.num_bytes for shard in shards)
+    near = recipe.dataprep.near_duplicates
+    print(f"dataprep: {recipe.documents}" + (" is up to date" if current else ""))
+    print(f"  inputs  {len(inputs)}, {total_bytes / 1e6:.1f} MB in {len(shards)} shards")
+    for source, table in enumerate(recipe.sources):
+        own = [shard for shard in shards if shard.source_index == source]
+        own_bytes = sum(shard.num_bytes for shard in own)
+        print(f"  source  {table.name} ({table.kind}): {own_bytes / 1e6:.1f} MB, {len(own)} shards")
+    print(f"  steps   {', '.join(shard.step_names(recipe.dataprep))}")
+    if near.enabled:
+        print(f"  dedup   exact; {near.bands} bands of {near.rows} rows, Jaccard {near.jaccard:g}")
+    else:
+        print("  dedup   exact")
+    print(f"  workers {recipe.execution.workers}, Ray at {recipe.execution.ray_address}")
+
+
+def build(recipe: Recipe, inputs: list[Input]) -> Manifest:
+    """Everything after the checks; the caller holds the lock of `recipe.documents`."""
+    from dataprep import read, report, shard
+    from dataprep.conservation import conservation, merge_counts
+    from launch.ray_cluster import ray_session
+
+    directory, config = recipe.documents, config_of(recipe)
+    shards = read.shards(recipe.sources, Path.cwd())
+    work = _workspace(recipe, inputs)
+    models = _train_classifiers(recipe)
+    with ray_session(recipe.execution):
+        _pass(recipe, work, shards, models)
+        counts = shard.read_counts(work, len(shards))
+        _check_quarantine(recipe.dataprep, counts, work)
+        bands = _deduplicate(recipe, work, len(shards))
+        arguments = [
+            (work, index, directory, recipe.run.seed, recipe.dataprep.valid_fraction)
+            for index in range(len(shards))
+            if not work.written(index).exists()
+        ]
+        _tasks(recipe, shard.write_documents, arguments, "writing")
+    written = [shard.read_written(work, index) for index in range(len(shards))]
+    facts = conservation(merge_counts([counted for _, counted in written]), **counts)
+    facts["band_values"] = bands
+    entries = [entry for files, _ in written for entry in files]
+    entries += report.write_report(directory, entries, facts)
+    manifest = Manifest(KIND, VERSION, config, tuple(inputs), tuple(entries), facts)
+    write_manifest(directory, manifest)
+    shutil.rmtree(work.directory.parent)
+    return manifest
+
+
+def _workspace(recipe: Recipe, inputs: list[Input]) -> Workspace:
+    """The working directory of this configuration and these inputs.
+
+    The number of partitions is no part of the result but of the pieces on the way to it.
+    """
+    read = [(entry.path, entry.digest) for entry in inputs]
+    partitions = recipe.dataprep.near_duplicates.partitions
+    digest = digest_json([config_of(recipe), read, partitions]).removeprefix("xxh3_128:")
+    return Workspace(recipe.documents.resolve() / "work" / digest)
+
+
+def _train_classifiers(recipe: Recipe) -> dict[str, Path]:
+    from dataprep import classifier
+
+    return {
+        name: classifier.train(
+            name, table, classifier.model_directory(recipe.documents, name), recipe.run.seed
+        ).path.resolve()
+        for name, table in _classifiers(recipe.dataprep).items()
+    }
+
+
+def _pass(recipe: Recipe, work: Workspace, shards: "list[Shard]", models: dict[str, Path]) -> None:
+    from dataprep import shard
+
+    arguments = [
+        (work, index, part, recipe.sources[part.source_index], recipe.dataprep, models)
+        for index, part in enumerate(shards)
+        if not work.counts(index).exists()
+    ]
+    _tasks(recipe, shard.process_shard, arguments, "shards")
+
+
+def _check_quarantine(config: "Dataprep", counts: dict[str, int], work: Workspace) -> None:
+    """Refuse to go on if too much of the input could not be read."""
+    share = counts["quarantined"] / max(1, counts["records_read"])
+    if share > config.quarantine_share_max:
+        raise UserError(
+            "sources",
+            f"{counts['quarantined']:,} of {counts['records_read']:,} records that cannot be read",
+            f"a share of at most {config.quarantine_share_max:g}",
+            f"their places and reasons: {work.directory / 'quarantine'}; "
+            "dataprep.quarantine_share_max sets the limit",
+        )
+    if counts["documents_in"] == 0:
+        raise UserError("sources", "no document at all", "at least one")
+
+
+def _deduplicate(recipe: Recipe, work: Workspace, num_shards: int) -> dict[str, int]:
+    """Exchange and verify; afterwards `work.decisions` says what becomes of every duplicate."""
+    from dataprep import deduplicate
+
+    near = recipe.dataprep.near_duplicates
+    partitions = range(near.partitions)
+    arguments: list[tuple[Any, ...]] = [
+        (work, part, near.partitions, num_shards)
+        for part in partitions
+        if not work.exact(part).exists()
+    ]
+    _tasks(recipe, deduplicate.find_exact, arguments, "exact duplicates")
+    deduplicate.collect_exact(work, near.partitions)
+    arguments = [
+        (work, part, near.partitions, num_shards, near.band_size_max)
+        for part in partitions
+        if not work.links(part).exists()
+    ]
+    _tasks(recipe, deduplicate.find_links, arguments, "near-duplicate links")
+    num_batches = deduplicate.collect_candidates(work, near.partitions, num_shards)
+    if num_batches:
+        arguments = [
+            (work, index, num_batches)
+            for index in range(num_shards)
+            if not work.shingles(index).exists()
+        ]
+        _tasks(recipe, deduplicate.write_shingles, arguments, "shingles of candidates")
+    arguments = [
+        (work, batch, num_batches, num_shards, near.jaccard)
+        for batch in range(num_batches)
+        if not work.verified(batch).exists()
+    ]
+    _tasks(recipe, deduplicate.verify_batch, arguments, "verification")
+    if not work.decisions.exists():
+        deduplicate.collect_decisions(work, near, near.partitions, num_batches, num_shards)
+    return deduplicate.band_facts(work, near.partitions)
+
+
+def _tasks(
+    recipe: Recipe,
+    function: Callable[..., None],
+    arguments: list[tuple[Any, ...]],
+    label: str,
+) -> None:
+    from launch.ray_cluster import run_tasks
+
+    run_tasks(function, arguments, label=f"dataprep: {label}", execution=recipe.execution)
+
+
+def _classifiers(config: "Dataprep") -> "dict[Name, Classifier]":
+    tables: dict[Name, Classifier | None] = {"quality": config.quality, "toxicity": config.toxicity}
+    return {name: table for name, table in tables.items() if table is not None}
