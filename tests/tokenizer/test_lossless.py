@@ -19,8 +19,9 @@ HARD = [
     "e\u0301 nfd", "\u00e9 nfc", "\u212b angstrom", "ＦＵＬＬ width １２３", "ｶﾞ half", "ﬁ ligature",
     "x² x₂ ½", "𝔐𝕒𝓉𝙝", "각 jamo 각", "สวัสดี", "ﷺ ﻼ", "▁", "a▁b ▁▁ c", "▁▁▁▁", " ▁ ", "▅", "a▅b", "⁇",
     " ⁇ ", "\ufffd", "\ue000 private \uf8ff", "\U0010fffd", "\U0010fffd0\U0010fffd1",
-    "▁\U0010fffd1", "\U0010fffd" * 3 + "1", "\U0010ffff\ufffe nonchars", "𠀀𪚥 rare", "龘靐齉", "<s>",
-    "</s>", "<unk>", "<pad>", "<eod>", "<0x41>", "<0x0A>", "def f(x):\n    return x  # code\n\n\n", "a" * 300,
+    "▁\U0010fffd1", "\U0010fffd" * 3 + "1", "\U0010ffff\ufffe nonchars", "𠀀𪚥 rare", "龘靐齉",
+    "<s>", "</s>", "<unk>", "<pad>", "<eod>", "<0x41>", "<0x0A>",
+    "def f(x):\n    return x  # code\n\n\n", "a" * 300,
     "1234567890", "3.14e-10", "اَلْعَرَبِيَّةُ", "हिन्दी", "עִבְרִית", "z̸̡̛͍a̷l̴g̵o̶", "http://例え.jp/?q=%20", "𝄞",
     "“quotes” ‘single’ —", "", "混合 mixed 文字 text", "\t\t\tdeep", "x\n\n\n\n\ny",
 ]  # fmt: skip
