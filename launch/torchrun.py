@@ -1,0 +1,61 @@
+"""torchrun: the command that starts the processes of one run on this machine."""
+
+import os
+import socket
+import sys
+from collections.abc import Sequence
+
+
+def command(processes: int, module: Sequence[str]) -> list[str]:
+    """Start `python -m MODULE ...` as `processes` processes of one run.
+
+    The processes meet at a free port of this run's own, so that several runs on a machine do not
+    clash. A process that dies ends the run (`--max-restarts 0`): going on is the launcher's matter,
+    from a checkpoint and with the lock held.
+    """
+    return [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nnodes=1",
+        f"--nproc-per-node={processes}",
+        "--max-restarts=0",
+        "--master-addr=127.0.0.1",
+        f"--master-port={free_port()}",
+        "-m",
+        *module,
+    ]
+
+
+def environment(processes: int) -> dict[str, str]:
+    """Variables for `processes` trainers on this machine, whether torchrun starts them or not."""
+    cores = len(os.sched_getaffinity(0))
+    return {
+        # More threads than cores in all only wait for each other.
+        "OMP_NUM_THREADS": str(max(1, cores // processes)),
+        # gloo would ask for the host's name, which need not lead back to this machine.
+        "GLOO_SOCKET_IFNAME": "lo",
+        # The agent's own store ends with the agent, while trainers may still be saying goodbye.
+        "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",
+        # The launcher's id, for `launch.process.die_with_parent`.
+        "GRISTMILL_PARENT": str(os.getpid()),
+    }
+
+
+def single_process_environment() -> dict[str, str]:
+    """What torchrun would set for a run of one process."""
+    return {
+        "RANK": "0",
+        "LOCAL_RANK": "0",
+        "WORLD_SIZE": "1",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(free_port()),
+    }
+
+
+def free_port() -> int:
+    """A TCP port of the loopback interface that nothing listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

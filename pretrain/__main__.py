@@ -1,0 +1,39 @@
+"""`gristmill pretrain VERB TARGET`, the same as `python -m pretrain VERB TARGET`."""
+
+import os
+
+from launch.cli import DryRun, Force, Overrides, Target, main, new_app
+
+app = new_app("pretrain", "Tokens to a trained model, with Megatron-core.")
+
+
+@app.command("run")
+def run_command(
+    target: Target, overrides: Overrides = None, dry_run: DryRun = False, force: Force = False
+) -> None:
+    """Train a recipe's run, or all recipes of a directory; goes on from the last checkpoint."""
+    if "RANK" in os.environ:
+        from pretrain import trainer
+
+        raise SystemExit(trainer.main(target, overrides or (), force))
+    from launch.recipe import load_recipe
+    from pretrain import launcher
+
+    if target.is_dir():
+        workers = launcher.recipes_of(target)[0].execution.workers
+        launcher.run_directory_of_recipes(target, workers, force=force)
+    else:
+        launcher.run(load_recipe(target, overrides or ()), force=force, dry_run=dry_run)
+
+
+@app.command("check")
+def check_command(target: Target, overrides: Overrides = None) -> None:
+    """Check a recipe against its encoded corpus and print the plan; starts nothing."""
+    from launch.recipe import load_recipe
+    from pretrain.check import describe, make_plan
+
+    print(describe(make_plan(load_recipe(target, overrides or ()))))
+
+
+if __name__ == "__main__":
+    main(app)

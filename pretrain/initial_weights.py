@@ -1,0 +1,75 @@
+"""Initial weights that do not depend on the layout.
+
+Each matrix is drawn whole from a generator seeded by (seed, its global name) and then cut to this
+process's part. So any tensor, pipeline or data size starts from the same model, to the bit, and a
+process needs to know nothing of the others.
+"""
+
+import re
+
+import torch
+
+from launch.manifest import digest_json
+from pretrain.config import Model
+from pretrain.megatron import GPTModel, tensor_parallel
+from pretrain.parallel import World
+
+_LAYER = re.compile(r"decoder\.layers\.(\d+)\.")
+# The dimension that tensor parallelism divides, by the matrix's place.
+_DIVIDED_DIMENSION = {
+    "word_embeddings": 0,
+    "output_layer": 0,
+    "linear_qkv": 0,
+    "linear_fc1": 0,
+    "linear_proj": 1,
+    "linear_fc2": 1,
+}
+_WRITES_TO_RESIDUAL = ("linear_proj", "linear_fc2")
+
+
+def initialise(model: GPTModel, shape: Model, seed: int, world: World) -> None:
+    """Fill the parameters of one pipeline stage, and mark those that tensor ranks divide.
+
+    Norms become 1. Matrices are normal with `shape.init_std`, those that write to the residual
+    stream with `init_std / sqrt(2 * layers)` (Radford et al. 2019, section 2.3). The output layer
+    of a tied model is the embedding again, also on another pipeline stage.
+    """
+    for name, parameter in model.named_parameters():
+        if parameter.dim() == 1:
+            parameter.data.fill_(1.0)
+            continue
+        place = name.split(".")[-2]
+        dimension = _DIVIDED_DIMENSION[place]
+        # The optimizer counts a divided matrix on every tensor rank, a copied one only once.
+        tensor_parallel.set_tensor_model_parallel_attributes(parameter, True, dimension, 1)
+        size = list(parameter.shape)
+        size[dimension] *= world.tensor_size
+        std = shape.init_std
+        if place in _WRITES_TO_RESIDUAL:
+            std /= (2 * shape.layers) ** 0.5
+        whole = torch.empty(size, dtype=torch.float32, device="cpu")
+        whole.normal_(0.0, std, generator=_generator(seed, _global_name(model, name, shape)))
+        parameter.data.copy_(_part(whole, place, dimension, world))
+
+
+def _part(whole: torch.Tensor, place: str, dimension: int, world: World) -> torch.Tensor:
+    if place == "linear_fc1":
+        # Gate and up projection lie above each other, and each is divided.
+        halves = whole.chunk(2, dim=0)
+        return torch.cat([half.chunk(world.tensor_size)[world.tensor_rank] for half in halves])
+    return whole.chunk(world.tensor_size, dim=dimension)[world.tensor_rank]
+
+
+def _global_name(model: GPTModel, name: str, shape: Model) -> str:
+    if name == "output_layer.weight" and shape.tied_embeddings:
+        return "embedding.word_embeddings.weight"
+    match = _LAYER.match(name)
+    if match is None:
+        return name
+    number = model.decoder.layers[int(match[1])].layer_number - 1  # over all stages, from 0
+    return f"decoder.layers.{number}.{name[match.end() :]}"
+
+
+def _generator(seed: int, name: str) -> torch.Generator:
+    digest = digest_json([seed, name]).removeprefix("xxh3_128:")
+    return torch.Generator("cpu").manual_seed(int(digest[:15], 16))

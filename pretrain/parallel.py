@@ -1,0 +1,119 @@
+"""Processes and their places: process groups, device, seeds.
+
+A run's layout is tensor x pipeline x data. Ranks are placed by Megatron-core, tensor fastest, then
+data, then pipeline. On GPUs the groups talk over NCCL, on CPUs over gloo; nothing else differs.
+"""
+
+import datetime
+import os
+import random
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from launch.errors import UserError
+from pretrain import cpu
+from pretrain.config import Parallel
+from pretrain.megatron import parallel_state
+
+# Long enough for a checkpoint on slow storage; a dead peer is noticed at once by its closed
+# connection, this is for one that hangs.
+TIMEOUT = datetime.timedelta(minutes=10)
+
+
+@dataclass(frozen=True)
+class World:
+    """This process's place in the layout."""
+
+    rank: int
+    size: int
+    tensor_rank: int
+    tensor_size: int
+    pipeline_rank: int
+    pipeline_size: int
+    data_rank: int
+    data_size: int
+    device: torch.device
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process speaks and writes for all."""
+        return self.rank == 0
+
+    @property
+    def is_last_stage(self) -> bool:
+        """Whether this process computes the loss."""
+        return self.pipeline_rank == self.pipeline_size - 1
+
+
+def start(parallel: Parallel, seed: int) -> World:
+    """Join the processes that torchrun started and form the layout's groups.
+
+    The first call of a process creates the world; later ones only form the groups anew, so that
+    one process can train several recipes after each other.
+
+    Raises `UserError` if the world's size is not that of the layout.
+    """
+    device = _device()
+    if not torch.distributed.is_initialized():
+        backend = "nccl" if device.type == "cuda" else "gloo"
+        torch.distributed.init_process_group(backend, timeout=TIMEOUT)
+    size = torch.distributed.get_world_size()
+    if size != parallel.world_size:
+        raise UserError(
+            "pretrain.parallel",
+            f"tensor {parallel.tensor} x pipeline {parallel.pipeline} x data {parallel.data} "
+            f"= {parallel.world_size} processes",
+            f"{size}, as many as were started",
+        )
+    stop()
+    parallel_state.initialize_model_parallel(
+        tensor_model_parallel_size=parallel.tensor,
+        pipeline_model_parallel_size=parallel.pipeline,
+        create_gloo_process_groups=False,
+        distributed_timeout_minutes=int(TIMEOUT.total_seconds() // 60),
+    )
+    # Initial weights and data order have their own generators; these are for anything else that
+    # might draw, so that it draws the same at every start.
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+    return World(
+        rank=torch.distributed.get_rank(),
+        size=size,
+        tensor_rank=parallel_state.get_tensor_model_parallel_rank(),
+        tensor_size=parallel.tensor,
+        pipeline_rank=parallel_state.get_pipeline_model_parallel_rank(),
+        pipeline_size=parallel.pipeline,
+        data_rank=parallel_state.get_data_parallel_rank(),
+        data_size=parallel.data,
+        device=device,
+    )
+
+
+def stop() -> None:
+    """Forget the layout's groups; the world stays."""
+    parallel_state.destroy_model_parallel()
+
+
+def barrier() -> None:
+    """Wait until every process of the run is here."""
+    torch.distributed.barrier()
+
+
+def sum_over_world(values: list[float], device: torch.device) -> list[float]:
+    """The sums of each rank's `values` over all ranks, in float64; one exchange for all."""
+    tensor = torch.tensor(values, dtype=torch.float64, device=device)
+    torch.distributed.all_reduce(tensor)
+    sums: list[float] = tensor.tolist()
+    return sums
+
+
+def _device() -> torch.device:
+    if torch.cuda.is_available():
+        index = int(os.environ.get("LOCAL_RANK", "0"))
+        torch.cuda.set_device(index)
+        return torch.device("cuda", index)
+    cpu.patch()
+    return torch.device("cpu")
