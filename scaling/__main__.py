@@ -1,5 +1,6 @@
 """`python -m scaling VERB …`: the ladder, its runs table, the fit, the plan, the figure."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -8,8 +9,8 @@ from launch.cli import DryRun, Force, Overrides, Target, main, new_app
 
 app = new_app("scaling", "Runs to fitted scaling laws, and from them the plan of the next run.")
 
-Table = Annotated[str, typer.Argument(help="The recipe (TOML), or any runs table (CSV).")]
-FitFile = Annotated[str, typer.Argument(help="The recipe (TOML), or any fit.json.")]
+Table = Annotated[Path, typer.Argument(help="The recipe (TOML), or any runs table (CSV).")]
+FitFile = Annotated[Path, typer.Argument(help="A fit.json.")]
 Columns = Annotated[
     list[str] | None,
     typer.Argument(
@@ -46,16 +47,14 @@ def fit_command(
     target: Table, overrides: Columns = None, dry_run: DryRun = False, force: Force = False
 ) -> None:
     """Fit both laws to the ladder's runs; of another CSV table, print the fit as JSON."""
-    from pathlib import Path
-
     from launch.recipe import load_recipe
     from scaling import fit
     from scaling.foreign import print_fit
 
-    if Path(target).suffix == ".csv":
-        print_fit(Path(target), overrides or (), dry_run=dry_run)
+    if target.suffix == ".csv":
+        print_fit(target, overrides or (), dry_run=dry_run)
         return
-    fit.run(load_recipe(Path(target), overrides or ()), force=force, dry_run=dry_run)
+    fit.run(load_recipe(target, overrides or ()), force=force, dry_run=dry_run)
 
 
 @app.command("plan")
@@ -70,20 +69,11 @@ def plan_command(
 
 
 @app.command("plot")
-def plot_command(
-    target: FitFile, overrides: Overrides = None, dry_run: DryRun = False, force: Force = False
-) -> None:
-    """Draw the runs, the curves and the plan; of another fit.json, a PNG beside it."""
-    from pathlib import Path
-
-    from launch.recipe import load_recipe
-    from scaling import plot
+def plot_command(target: FitFile, dry_run: DryRun = False, force: Force = False) -> None:
+    """Draw the figure of a fit.json, as a PNG beside it (a plan has its own: plan.png)."""
     from scaling.foreign import plot_fit
 
-    if Path(target).suffix == ".json":
-        plot_fit(Path(target), dry_run=dry_run, force=force)
-        return
-    plot.run(load_recipe(Path(target), overrides or ()), force=force, dry_run=dry_run)
+    plot_fit(target, dry_run=dry_run, force=force)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ puts a zero where a number is missing, and the fit bends without a word).
 
 import csv
 import io
-import json
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +14,10 @@ from launch.lock import lock
 from launch.log import get_logger, timed
 from launch.manifest import Input, Manifest, check_current, digest_json, read_manifest
 from launch.recipe import Recipe
+from pretrain.contract import read_result
 from scaling import contract, ladder
 from scaling.commit import commit
 from scaling.contract import COLUMNS, FILE_NAME, table_of_rows
-
-_RESULT_KIND = "run"
-_RESULT_VERSION = 1
 
 
 def run(recipe: Recipe, *, force: bool = False, dry_run: bool = False) -> Manifest | None:
@@ -34,10 +31,12 @@ def run(recipe: Recipe, *, force: bool = False, dry_run: bool = False) -> Manife
     made = read_manifest(recipe.scaling_directory / "ladder", ladder.KIND, ladder.VERSION)
     names = [str(rung["name"]) for rung in made.facts["runs"]]
     if dry_run:
-        missing = [name for name in names if not _result_path(recipe, name).exists()]
+        missing = [
+            name for name in names if not (_run_directory(recipe, name) / "result.json").exists()
+        ]
         print(f"collect: {len(names)} runs, {len(missing)} of them not yet trained")
         return None
-    rows = read_results([_result_path(recipe, name) for name in names])
+    rows = read_results([_run_directory(recipe, name) for name in names])
     config = {"runs": sorted(names)}
     # The digest is of the row, not of the file: how long a run took is no part of the table.
     inputs = [Input(f"runs/{row['name']}/result.json", digest_json(row)) for row in rows]
@@ -62,28 +61,19 @@ def run(recipe: Recipe, *, force: bool = False, dry_run: bool = False) -> Manife
     return manifest
 
 
-def read_results(paths: list[Path]) -> list[dict[str, Any]]:
+def read_results(directories: list[Path]) -> list[dict[str, Any]]:
     """Rows of the runs table, keys as in `contract.COLUMNS`; a value that is absent is None.
 
-    Raises `UserError` for a missing file or another kind of file; what a row says is checked by
+    Raises `UserError` for a missing or unreadable result; what a row says is checked by
     `contract.table_of_rows`.
     """
-    missing = [path for path in paths if not path.exists()]
+    missing = [path for path in directories if not (path / "result.json").exists()]
     if missing:
         hint = "`gristmill run RECIPE` trains what is missing; `gristmill pretrain run` one of them"
-        got = f"no result for {len(missing)} of {len(paths)} runs"
+        got = f"no result for {len(missing)} of {len(directories)} runs"
         raise UserError(str(missing[0]), got, "a finished run", hint)
-    rows = []
-    for path in paths:
-        try:
-            result = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise UserError(str(path), f"unreadable content ({error})", "a result.json") from None
-        found = (result.get("kind"), result.get("version"))
-        if found != (_RESULT_KIND, _RESULT_VERSION):
-            raise UserError(str(path), f"kind and version {found}", "a run's result, version 1")
-        rows.append({column.name: result.get(column.name) for column in COLUMNS})
-    return rows
+    results = [read_result(directory).model_dump(mode="json") for directory in directories]
+    return [{column.name: result[column.name] for column in COLUMNS} for result in results]
 
 
 def csv_text(rows: list[dict[str, Any]]) -> str:
@@ -96,5 +86,5 @@ def csv_text(rows: list[dict[str, Any]]) -> str:
     return stream.getvalue()
 
 
-def _result_path(recipe: Recipe, name: str) -> Path:
-    return recipe.run.root / "runs" / name / "result.json"
+def _run_directory(recipe: Recipe, name: str) -> Path:
+    return recipe.run.root / "runs" / name

@@ -1,7 +1,8 @@
 """Plan: the fit and a budget become the recipe of the next run.
 
 `scaling/plan/plan.toml` is complete: `gristmill run` trains it on the same tokens. Its heading says
-from which fit it comes, with which intervals, and how far it lies beyond what was measured.
+from which fit it comes, with which intervals, and how far it lies beyond what was measured. Beside
+it lies the figure, `plan.png`.
 """
 
 from typing import Any
@@ -19,10 +20,11 @@ from scaling.ladder import schedule_table
 KIND = "plan"
 VERSION = 1
 FILE_NAME = "plan.toml"
+FIGURE_NAME = "plan.png"
 
 
 def run(recipe: Recipe, *, force: bool = False, dry_run: bool = False) -> Manifest | None:
-    """The stage: write `scaling/plan/plan.toml` and its manifest, whose facts hold the plan.
+    """The stage: write plan, figure and manifest into `scaling/plan`; the facts hold the plan.
 
     Returns the manifest (None for a dry run). Raises `UserError` if the fit or the tokens are not
     there, or if no legal run fits the budget.
@@ -50,10 +52,16 @@ def run(recipe: Recipe, *, force: bool = False, dry_run: bool = False) -> Manife
     if dry_run:
         print(planned.summary())
         return None
-    text = heading(planned, result) + following.to_toml()
+    # Here: matplotlib takes a second to import, which a plan that is current need not wait for.
+    from scaling.plot import figure, png
+
     with lock(directory), timed(directory, "scaling plan"):
+        files = {
+            FILE_NAME: heading(planned, result) + following.to_toml(),
+            FIGURE_NAME: png(figure(result, planned.to_json())),
+        }
         manifest = commit(
-            directory, {FILE_NAME: text}, kind=KIND, version=VERSION, config=config, inputs=inputs,
+            directory, files, kind=KIND, version=VERSION, config=config, inputs=inputs,
             facts={"planned": planned.to_json()},
         )  # fmt: skip
     for line in planned.summary().splitlines():

@@ -10,56 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from launch.lock import lock
-from launch.log import get_logger, timed
-from launch.manifest import Input, Manifest, check_current, read_manifest
-from launch.recipe import Recipe
-from scaling import fitted, plan
-from scaling.commit import commit
-from scaling.fitted import FitResult, Fitted, Interval, read_fit
+from scaling.fitted import FitResult, Fitted, Interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-KIND = "plot"
-VERSION = 1
-FILE_NAME = "scaling.png"
 _HELD_OUT, _PLANNED, _BAND = "#c0392b", "#1b7f4b", "#4a6fa5"
-
-
-def run(recipe: Recipe, *, force: bool = False, dry_run: bool = False) -> Manifest | None:
-    """The stage: draw `scaling/plot/scaling.png` from the fit and the plan.
-
-    Returns the manifest (None for a dry run). Raises `UserError` if the fit or plan is missing.
-    """
-    directory = recipe.scaling_directory / "plot"
-    fit_directory = recipe.scaling_directory / "fit"
-    log = get_logger("scaling")
-    fit_manifest = read_manifest(fit_directory, fitted.KIND, fitted.VERSION)
-    planned = read_manifest(recipe.scaling_directory / "plan", plan.KIND, plan.VERSION)
-    inputs = (Input("fit", fit_manifest.files_digest), Input("plan", planned.files_digest))
-    current = check_current(directory, KIND, VERSION, {}, inputs, force)
-    if current is not None:
-        log.info("plot: up to date")
-        return current
-    if dry_run:
-        print(f"plot: {directory / FILE_NAME}")
-        return None
-    result = read_fit(fit_directory / fitted.FILE_NAME)
-    with lock(directory), timed(directory, "scaling plot"):
-        image = png(figure(result, planned.facts["planned"]))
-        manifest = commit(
-            directory,
-            {FILE_NAME: image},
-            kind=KIND,
-            version=VERSION,
-            config={},
-            inputs=inputs,
-            facts={},
-        )
-    log.info("plot: %s", directory / FILE_NAME)
-    return manifest
 
 
 def figure(result: FitResult, planned: dict[str, Any] | None = None) -> "Figure":
