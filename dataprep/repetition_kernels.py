@@ -39,13 +39,13 @@ _NGRAM_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
 
 @njit(nogil=True, cache=True)
-def find_slot(keys: Hashes, stamps: Lengths, mask: int, stamp: Any, key: Any) -> tuple[int, bool]:
+def find_slot(keys: Hashes, stamps: Lengths, mask: int, stamp: Any, key: Any) -> tuple[Any, bool]:
     """The slot of `key` in an open-addressing table, and whether the key was there.
 
     A slot counts as empty unless its stamp is `stamp`, so that a table is emptied by counting the
     stamp up. `mask` is the table's size, a power of two, less one; at least one slot is empty.
     """
-    slot = int(key & np.uint64(mask))
+    slot = np.int64(key & np.uint64(mask))
     while stamps[slot] == stamp:
         if keys[slot] == key:
             return slot, True

@@ -1,0 +1,146 @@
+"""Which language a document is in, and the rule that drops those nobody asked for.
+
+The classifier is py3langid's, whose model is inside its package: nothing is downloaded. It is good
+on text of this kind (docs/dataprep.md has the numbers); what it confuses are languages that share
+the Chinese script. There the scripts decide: hangul means Korean, a share of kana Japanese, Han
+alone Chinese, and Cantonese and Wu, which it sees in any traditional text, count as Chinese.
+"""
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dataprep.arrow_buffers import text_buffers
+from dataprep.characters import character_classes
+from dataprep.config import Dataprep
+from dataprep.language_kernels import (
+    HAN_LETTERS,
+    HANGUL_LETTERS,
+    KANA_LETTERS,
+    LETTERS,
+    NUM_SCRIPTS,
+    classify,
+)
+from dataprep.step import Step, mark
+from launch.errors import UserError
+
+REASON = "language.not_wanted"
+UNDETERMINED = "und"  # ISO 639-2: a text without letters
+
+_CHINESE = {"yue": "zh", "wuu": "zh"}
+_HAN_FAMILY = ("zh", "ja", "ko")
+# A Han character says about what three Latin letters say, and has as many bytes.
+_HAN_WEIGHT = 3
+_FAMILY_SHARE_MIN = 0.5
+_KANA_SHARE_MIN = 0.05
+
+
+@dataclass(frozen=True)
+class Model:
+    """py3langid's model as the arrays that the kernel takes, and the labels' names."""
+
+    moves: npt.NDArray[np.int32]
+    bases: npt.NDArray[np.int32]
+    features: npt.NDArray[np.int32]
+    table: npt.NDArray[np.float32]
+    prior: npt.NDArray[np.float32]
+    label_of: npt.NDArray[np.int32]
+    names: tuple[str, ...]
+
+
+@functools.cache
+def load_model() -> Model:
+    """The model inside py3langid's package; 60 MB in memory, 0.6 s, once for each process."""
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+    identifier = LanguageIdentifier.from_model_file(MODEL_FILE)
+    columns = [_CHINESE.get(name, name) for name in identifier.nb_classes]
+    names = tuple(sorted(set(columns)))
+    return Model(
+        moves=np.asarray(identifier.tk_nextmove, dtype=np.int32),
+        bases=np.asarray(identifier.tk_row, dtype=np.int32) << 8,
+        features=np.asarray(identifier.tk_output, dtype=np.int32),
+        table=np.ascontiguousarray(identifier.nb_ptc, dtype=np.float32),
+        prior=np.ascontiguousarray(identifier.nb_pc, dtype=np.float32),
+        label_of=np.asarray([names.index(name) for name in columns], dtype=np.int32),
+        names=names,
+    )
+
+
+def make_step(config: Dataprep) -> Step:
+    """The step `language`: adds `language` (string) and `language_score` (float32, 0 to 1).
+
+    Marks `language.not_wanted` where the language is none of `config.languages` and the score
+    reaches `config.language_score_min`: a short text of which nobody can tell the language is left
+    to the other rules. Raises UserError for a language that the model does not know.
+    """
+    unknown = sorted(set(config.languages) - set(load_model().names))
+    if unknown:
+        known = ", ".join(load_model().names)
+        expected = "languages that the model knows"
+        raise UserError("dataprep.languages", f"'{unknown[0]}'", expected, f"known: {known}")
+    return Step(
+        name="language",
+        needs=("text", "drop_reason", "drop_value", "drop_threshold"),
+        adds=(
+            pa.field("language", pa.string(), nullable=False),
+            pa.field("language_score", pa.float32(), nullable=False),
+        ),
+        apply=functools.partial(_apply, config=config),
+    )
+
+
+def identify(text: pa.ChunkedArray | pa.Array) -> tuple[pa.Array, npt.NDArray[np.float32]]:
+    """Language (string) and score (float32 [rows], 0 to 1) of each text (large_string)."""
+    model = load_model()
+    data, offsets = text_buffers(text)
+    num_rows = len(offsets) - 1
+    labels = np.zeros(num_rows, dtype=np.int32)
+    scores = np.zeros(num_rows, dtype=np.float32)
+    scripts = np.zeros((num_rows, NUM_SCRIPTS), dtype=np.int64)
+    classify(
+        data, offsets, character_classes(), model.moves, model.bases, model.features,
+        model.table, model.prior, model.label_of, labels, scores, scripts,
+    )  # fmt: skip
+    return _decide(model.names, labels, scores, scripts)
+
+
+def _decide(
+    names: tuple[str, ...],
+    labels: npt.NDArray[np.int32],
+    scores: npt.NDArray[np.float32],
+    scripts: npt.NDArray[np.int64],
+) -> tuple[pa.Array, npt.NDArray[np.float32]]:
+    """The classifier's label, or what the scripts say where Chinese, Japanese and Korean meet."""
+    languages = np.array(names, dtype=object)[labels]
+    letters = scripts[:, LETTERS]
+    han, kana, hangul = (scripts[:, c] for c in (HAN_LETTERS, KANA_LETTERS, HANGUL_LETTERS))
+    family = (han + kana + hangul) * _HAN_WEIGHT
+    share = family / np.maximum(family + letters - han - kana - hangul, 1)
+    called = np.isin(languages, _HAN_FAMILY)
+    written = share >= _FAMILY_SHARE_MIN
+    by_script = np.where(
+        hangul > han + kana, "ko", np.where(kana > _KANA_SHARE_MIN * (han + kana), "ja", "zh")
+    )
+    decided = (called | written) & (family > 0)
+    languages = np.where(decided, by_script, languages)
+    scores = np.where(decided & ~called, share, scores).astype(np.float32)
+    languages = np.where(letters == 0, UNDETERMINED, languages)
+    scores = np.where(letters == 0, 0, scores).astype(np.float32)
+    return pa.array(languages, pa.string()), scores
+
+
+def _apply(table: pa.Table, config: Dataprep) -> pa.Table:
+    languages, scores = identify(table["text"])
+    table = table.append_column(pa.field("language", pa.string(), nullable=False), languages)
+    field = pa.field("language_score", pa.float32(), nullable=False)
+    table = table.append_column(field, pa.array(scores))
+    if not config.languages:
+        return table
+    wanted = pc.is_in(languages, pa.array(config.languages, pa.string()))
+    foreign = ~wanted.to_numpy(zero_copy_only=False) & (scores >= config.language_score_min)
+    return mark(table, foreign, REASON, scores, config.language_score_min)

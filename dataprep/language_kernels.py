@@ -1,0 +1,124 @@
+"""py3langid's classifier over Arrow's buffers: the same model and arithmetic, compiled by numba.
+
+The model is a finite automaton that finds byte n-grams, and a naive Bayes score of what it found
+(Lui and Baldwin 2012, langid.py; Barbaresi's fork py3langid). `py3langid` walks the automaton in
+Python, one document object at a time; here it is walked over the bytes where they lie.
+"""
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from dataprep.arrow_buffers import Bytes, Offsets
+from dataprep.characters import HAN, HANGUL, KANA, LETTER
+from dataprep.text_kernels import decode
+
+# A document is judged by two windows, its beginning and its middle, of so many bytes each.
+WINDOW_BYTES = 2048
+
+# Columns of the script counts.
+LETTERS = 0
+HAN_LETTERS = 1
+KANA_LETTERS = 2
+HANGUL_LETTERS = 3
+NUM_SCRIPTS = 4
+
+Integers = npt.NDArray[np.int32]
+Floats = npt.NDArray[np.float32]
+
+
+@njit(nogil=True, cache=True)
+def window(data: Bytes, start: int, end: int, index: int) -> tuple[int, int]:
+    """Bounds of window 0 or 1 of a document, on character borders; window 1 may be empty."""
+    if end - start <= 2 * WINDOW_BYTES:
+        return (start, end) if index == 0 else (end, end)
+    first = start if index == 0 else start + (end - start) // 2
+    last = first + WINDOW_BYTES
+    while first < end and data[first] & 0xC0 == 0x80:
+        first += 1
+    while last < end and data[last] & 0xC0 == 0x80:
+        last += 1
+    return first, last
+
+
+@njit(nogil=True, cache=True)
+def count_scripts(data: Bytes, start: int, end: int, classes: Bytes, scripts: Offsets) -> bool:
+    """Add the letters of each script to `scripts`; true if a small ASCII letter was seen."""
+    small = False
+    position = start
+    while position < end:
+        code, position = decode(data, position)
+        flags = classes[code]
+        if flags & LETTER:
+            scripts[LETTERS] += 1
+        if flags & HAN:
+            scripts[HAN_LETTERS] += 1
+        elif flags & KANA:
+            scripts[KANA_LETTERS] += 1
+        elif flags & HANGUL:
+            scripts[HANGUL_LETTERS] += 1
+        if 97 <= code <= 122:
+            small = True
+    return small
+
+
+@njit(nogil=True, cache=True)
+def classify(
+    data: Bytes, offsets: Offsets, classes: Bytes, moves: Integers, bases: Integers,
+    features: Integers, table: Floats, prior: Floats, label_of: Integers,
+    labels: Integers, scores: Floats, scripts: Offsets,
+) -> None:  # fmt: skip
+    """Label and probability of each document of a batch.
+
+    `moves`, `bases` and `features` are the automaton: the next state is `moves[bases[state] +
+    byte]`, and a state shows feature `features[state]` unless that is negative. `table` has shape
+    [features, columns], `prior` [columns]: logarithms; `label_of[column]` is a label, and the
+    columns of one label add up. Results: `labels` int32 [rows], `scores` float32 [rows] in [0, 1],
+    `scripts` int64 [rows, NUM_SCRIPTS], which must be zero. As in py3langid, the score is a softmax
+    at temperature sqrt(bytes), which keeps long texts from being sure of anything they say.
+    """
+    num_columns = prior.shape[0]
+    num_labels = label_of.max() + 1
+    counts = np.zeros(table.shape[0], dtype=np.int32)
+    seen = np.empty(2 * WINDOW_BYTES + 8, dtype=np.int32)
+    for row in range(offsets.shape[0] - 1):
+        num_seen = 0
+        num_bytes = 0
+        small = False
+        for part in range(2):
+            start, end = window(data, offsets[row], offsets[row + 1], part)
+            small |= count_scripts(data, start, end, classes, scripts[row])
+        for part in range(2):
+            start, end = window(data, offsets[row], offsets[row + 1], part)
+            num_bytes += end - start
+            state = 0
+            for position in range(start, end):
+                byte = np.int64(data[position])
+                if not small and 65 <= byte <= 90:
+                    byte += 32  # a text all in capitals is read as if it were not
+                state = moves[bases[state] + byte]
+                feature = features[state]
+                if feature >= 0:
+                    if counts[feature] == 0:
+                        seen[num_seen] = feature
+                        num_seen += 1
+                    counts[feature] += 1
+        logarithms = np.zeros(num_columns, dtype=np.float64)
+        if num_seen:
+            for column in range(num_columns):
+                logarithms[column] = prior[column]
+        for index in range(num_seen):
+            feature = seen[index]
+            weight = np.log1p(np.float64(counts[feature]))
+            for column in range(num_columns):
+                logarithms[column] += weight * table[feature, column]
+            counts[feature] = 0
+        scale = 1.0 / np.sqrt(max(num_bytes, 1))
+        highest = logarithms.max()
+        probabilities = np.zeros(num_labels, dtype=np.float64)
+        for column in range(num_columns):
+            probabilities[label_of[column]] += np.exp((logarithms[column] - highest) * scale)
+        probabilities /= probabilities.sum()
+        best = probabilities.argmax()
+        labels[row] = best
+        scores[row] = probabilities[best]

@@ -1,0 +1,78 @@
+"""Normalization: one spelling for text that looks the same, and nothing that cannot be seen.
+
+1. Line ends (CR LF, CR, VT, FF, NEL, U+2028, U+2029) become a line feed.
+2. Removed: controls but tab and line feed, the byte order mark, zero width space and word joiner,
+   soft hyphen, the code points that Unicode keeps for no character. Joiners (U+200C, U+200D) and
+   marks of direction stay: Persian, Indic scripts and emoji mean something by them.
+3. Unicode NFC, after the removals, because they can bring a letter and its accent together.
+
+Doing it twice changes nothing. Text that is plain ASCII, as most English text is, is not copied:
+Arrow's compute functions find the rows that need work, and do it.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dataprep.step import Step, mark
+
+REASON = "normalize.empty"
+
+_LINE_ENDS = r"\r\n?|[\x0b\x0c\x{85}\x{2028}\x{2029}]"
+_REMOVED = (
+    r"[\x00-\x08\x0e-\x1f\x7f-\x{84}\x{86}-\x{9f}\x{ad}\x{200b}\x{2060}\x{feff}"
+    r"\x{fdd0}-\x{fdef}\x{fffe}\x{ffff}]"
+)
+_EDITED = rf"[\x0b-\r\x{{85}}\x{{2028}}\x{{2029}}]|{_REMOVED}"
+
+
+def make_step() -> Step:
+    """The step `normalize`: edits `text`, adds `normalize_removed_bytes` (int64, net).
+
+    A document of which nothing but white space remains is marked `normalize.empty`.
+    """
+    return Step(
+        name="normalize",
+        needs=("text", "drop_reason", "drop_value", "drop_threshold"),
+        adds=(pa.field("normalize_removed_bytes", pa.int64(), nullable=False),),
+        apply=_apply,
+    )
+
+
+def normalize(text: pa.Array) -> pa.Array:
+    """`text` (large_string without nulls) in normal form, row by row."""
+    text = _rewrite(text, pc.match_substring_regex(text, _EDITED), _edit)
+    return _rewrite(text, pc.invert(pc.string_is_ascii(text)), _compose)
+
+
+def _apply(table: pa.Table) -> pa.Table:
+    before = table["text"].combine_chunks()
+    after = normalize(before)
+    removed = pc.subtract(pc.binary_length(before), pc.binary_length(after))
+    position = table.schema.get_field_index("text")
+    table = table.set_column(position, table.schema.field("text"), after)
+    field = pa.field("normalize_removed_bytes", pa.int64(), nullable=False)
+    table = table.append_column(field, removed)
+    left = pc.binary_length(pc.utf8_trim_whitespace(after)).to_numpy(zero_copy_only=False)
+    return mark(table, left == 0, REASON, np.asarray(left), 1.0)
+
+
+def _edit(text: pa.Array) -> pa.Array:
+    text = pc.replace_substring_regex(text, pattern=_LINE_ENDS, replacement="\n")
+    return pc.replace_substring_regex(text, pattern=_REMOVED, replacement="")
+
+
+def _compose(text: pa.Array) -> pa.Array:
+    return pc.utf8_normalize(text, form="NFC")
+
+
+def _rewrite(text: pa.Array, rows: pa.Array, function: Callable[[pa.Array], pa.Array]) -> pa.Array:
+    """`text` with `function` applied to the rows that are true in `rows`."""
+    num_rows = pc.sum(rows).as_py() or 0
+    if num_rows == 0:
+        return text
+    if num_rows == len(text):
+        return function(text)
+    return pc.replace_with_mask(text, rows, function(text.filter(rows)))
