@@ -1,0 +1,149 @@
+"""The report: what happened to the documents, from what was written of them.
+
+In: summaries of the written parts and the manifest's facts. Out: `report.json`, every number, and
+`report.html`, one page that shows them and loads nothing. As both are made of sums, they are as
+small for a billion documents as for ten.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from dataprep.report_page import render
+from dataprep.summarize import KEPT, merge
+from launch.manifest import FileEntry, digest_file, write_atomic
+
+JSON_NAME = "report.json"
+HTML_NAME = "report.html"
+VERSION = 1
+# Steps in the order in which a document meets them; rule sets of other names stand after language.
+STEP_ORDER = ("normalize", "language", "quality", "toxicity", "pii", "exact", "near_duplicates")
+_RULES_AFTER = 1
+
+
+def build(
+    summaries: Iterable[Mapping[str, Any]], facts: Mapping[str, Any], config: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The content of report.json.
+
+    `facts` are those of `conservation`; `config` is the recipe's table `dataprep` as JSON types,
+    from which the thresholds are read. More facts (of classifiers, say) are passed through.
+    """
+    summary = merge([])
+    for part in summaries:
+        summary = merge([summary, part])
+    reasons = {group: tally for group, tally in summary["groups"].items() if group != KEPT}
+    ordered = sorted(reasons.items(), key=lambda item: (-item[1]["documents"], item[0]))
+    return {
+        "kind": "report",
+        "version": VERSION,
+        "facts": dict(facts),
+        "funnel": _funnel(summary["groups"]),
+        "reasons": [
+            {
+                "reason": reason,
+                "documents": tally["documents"],
+                "bytes": tally["bytes"],
+                "thresholds": summary["thresholds"].get(reason, []),
+            }
+            for reason, tally in ordered
+        ],
+        "sources": summary["sources"],
+        "languages": summary["languages"],
+        "pii": summary["pii"],
+        "histograms": summary["histograms"],
+        "signal_thresholds": _signal_thresholds(
+            summary["histograms"], {**summary["thresholds"], **_configured(config)}
+        ),
+        "samples": {
+            group: summary["samples"][group]
+            for group in [KEPT, *(reason for reason, _ in ordered)]
+            if group in summary["samples"]
+        },
+    }
+
+
+def _funnel(groups: Mapping[str, Mapping[str, int]]) -> list[dict[str, Any]]:
+    """One entry per step that dropped something: documents and bytes before it, and dropped."""
+    steps = {group.partition(".")[0] for group in groups if group != KEPT}
+    rules = sorted(steps - set(STEP_ORDER))
+    known = [*STEP_ORDER[: _RULES_AFTER + 1], *rules, *STEP_ORDER[_RULES_AFTER + 1 :]]
+    documents = sum(tally["documents"] for tally in groups.values())
+    text_bytes = sum(tally["bytes"] for tally in groups.values())
+    funnel = []
+    for step in known:
+        if step not in steps:
+            continue
+        dropped = [
+            tally for group, tally in groups.items() if group.partition(".")[0] == step != KEPT
+        ]
+        documents_dropped = sum(tally["documents"] for tally in dropped)
+        bytes_dropped = sum(tally["bytes"] for tally in dropped)
+        funnel.append(
+            {
+                "step": step,
+                "documents_in": documents,
+                "documents_dropped": documents_dropped,
+                "bytes_in": text_bytes,
+                "bytes_dropped": bytes_dropped,
+            }
+        )
+        documents -= documents_dropped
+        text_bytes -= bytes_dropped
+    return funnel
+
+
+def _configured(config: Mapping[str, Any]) -> dict[str, list[float]]:
+    """Thresholds by reason, as the recipe has them."""
+    found: dict[str, list[float]] = {
+        f"{table}.{rule}": [float(value)]
+        for table, rules in config.get("thresholds", {}).items()
+        for rule, value in rules.items()
+    }
+    for name, rule in (("quality", "low_score"), ("toxicity", "high_score")):
+        if config.get(name):
+            found[f"{name}.{rule}"] = [float(config[name]["threshold"])]
+    if config.get("near_duplicates", {}).get("enabled"):
+        found["near_duplicates.jaccard"] = [float(config["near_duplicates"]["jaccard"])]
+    return found
+
+
+def _signal_thresholds(
+    signals: Iterable[str], thresholds: Mapping[str, Sequence[float]]
+) -> dict[str, list[dict[str, Any]]]:
+    """By signal, the rules that read it: `word_count_low` reads the signal `..._word_count`."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for signal in sorted(signals):
+        for reason, values in sorted(thresholds.items()):
+            step, _, rule = reason.partition(".")
+            word = rule.removesuffix("_low").removesuffix("_high")
+            read = {
+                "quality": "quality_score",
+                "toxicity": "toxicity_score",
+                "near_duplicates": "survivor_jaccard",
+            }.get(step)
+            if signal == read or (read is None and signal.endswith(f"_{word}")):
+                found.setdefault(signal, []).extend(
+                    {"reason": reason, "value": value} for value in values
+                )
+    return found
+
+
+def write_report(
+    directory: Path,
+    summaries: Iterable[Mapping[str, Any]],
+    facts: Mapping[str, Any],
+    config: Mapping[str, Any],
+) -> tuple[FileEntry, ...]:
+    """Write report.json and report.html into `directory`; their entries for the manifest."""
+    report = build(summaries, facts, config)
+    write_atomic(
+        directory / JSON_NAME,
+        json.dumps(report, ensure_ascii=False, indent=1) + "\n",
+    )
+    write_atomic(directory / HTML_NAME, render(report))
+    return tuple(
+        FileEntry(name, None, (directory / name).stat().st_size, digest_file(directory / name))
+        for name in (JSON_NAME, HTML_NAME)
+    )
