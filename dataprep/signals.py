@@ -1,8 +1,8 @@
 """Cheap signals of every document: counts and shares that rules judge and reports show.
 
 They are computed once and kept, for every row, dropped or not, so that thresholds can be tried
-without reading a text again. What a word, a line and a paragraph are is said in `text_kernels`; what
-repeats, in `repetition_kernels`. Shares of characters are of all characters of the text.
+without reading a text again. `text_kernels` says what a word, a line and a paragraph are, and
+`repetition_kernels` what repeats. Shares of characters are of all characters of the text.
 """
 
 import numpy as np

@@ -90,13 +90,9 @@ class ChineseThresholds(Model):
     """Smallest share of words with a letter in them, 0 to 1."""
     stop_words_low: int = Field(2, ge=0)
     """Fewest different stop words of the language, words."""
-    terminal_lines_low: float = Field(0.106, ge=0.0, le=1.0)
-    """Smallest share of lines that end as a sentence ends, 0 to 1."""
-    newline_ratio_high: float = Field(0.178, ge=0.0)
-    """Most line ends for each word."""
     duplicate_lines_high: float = Field(0.287, ge=0.0, le=1.0)
     """Largest share of lines that repeat an earlier one, 0 to 1."""
-    duplicate_line_characters_high: float = Field(0.1, ge=0.0, le=1.0)
+    duplicate_line_characters_high: float = Field(0.2, ge=0.0, le=1.0)
     """Largest share of characters in repeated lines, 0 to 1."""
     top_2gram_characters_high: float = Field(0.256, ge=0.0, le=1.0)
     """Largest share of characters in the commonest 2 words in a row, 0 to 1."""
