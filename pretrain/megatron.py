@@ -4,16 +4,41 @@ Versions 0.16.1 to 0.19 are meant to work; what differs between them, and what M
 not do by itself without Transformer Engine or Apex, is settled here.
 """
 
+import contextlib
 import queue
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 
-with warnings.catch_warnings():
-    # Transformer Engine and Apex are optional here; four imports would each say they are missing.
-    warnings.simplefilter("ignore", UserWarning)
+
+@contextlib.contextmanager
+def _quiet_and_light() -> Iterator[None]:
+    """While Megatron-core is imported: no warnings, and on a CPU no compiler.
+
+    Transformer Engine and Apex are optional here; four imports would each say they are missing.
+    And on import dozens of small functions are wrapped by `torch.compile`, which loads the whole
+    compiler: 1.4 of 3.8 s for each process (2026-11-21), and it would start a C++ compiler at the
+    first call. On a CPU those functions stay what they are.
+    """
+    compile_function = torch.compile
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        if not torch.cuda.is_available():
+            torch.compile = _as_it_is  # type: ignore[assignment]
+        try:
+            yield
+        finally:
+            torch.compile = compile_function  # type: ignore[assignment]
+
+
+def _as_it_is(function: Any = None, **_options: Any) -> Any:
+    return _as_it_is if function is None else function
+
+
+with _quiet_and_light():
     from megatron.core import dist_checkpointing, parallel_state, tensor_parallel
     from megatron.core import optimizer as megatron_optimizer
     from megatron.core.datasets.blended_megatron_dataset_builder import (

@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import traceback
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -35,6 +36,8 @@ def main(target: Path, overrides: Sequence[str], force: bool) -> int:
     """
     die_with_parent()
     stop = StopRequest()
+    # What torch and Megatron-core say of each other's insides is nothing that a user could mend.
+    warnings.filterwarnings("ignore", module=r"(torch|megatron)\.")
     try:
         if target.is_dir():
             _train_directory(target, stop)
