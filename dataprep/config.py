@@ -1,9 +1,11 @@
 """What a recipe says about sources and about `dataprep`: frozen models, no heavy import."""
 
+import difflib
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from dataprep.languages import LANGUAGES
 from dataprep.thresholds import Thresholds
 from launch.config import Model
 from launch.errors import UserError
@@ -163,3 +165,13 @@ class Dataprep(Model):
     """Quality classifier: what it finds positive with less than its threshold is dropped."""
     toxicity: Classifier | None = None
     """Toxicity classifier: what it finds positive with its threshold or more is dropped."""
+
+    @model_validator(mode="after")
+    def _check_languages(self) -> Self:
+        for language in self.languages:
+            if language not in LANGUAGES:
+                close = difflib.get_close_matches(language, sorted(LANGUAGES), n=3, cutoff=0.5)
+                hint = f"near it: {', '.join(close)}" if close else "docs/dataprep.md lists them"
+                where = "dataprep.languages"
+                raise UserError(where, f"'{language}'", "codes that the classifier knows", hint)
+        return self

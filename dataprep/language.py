@@ -26,7 +26,6 @@ from dataprep.language_kernels import (
     classify,
 )
 from dataprep.step import Step, mark
-from launch.errors import UserError
 
 REASON = "language.not_wanted"
 UNDETERMINED = "und"  # ISO 639-2: a text without letters
@@ -76,13 +75,8 @@ def make_step(config: Dataprep) -> Step:
 
     Marks `language.not_wanted` where the language is none of `config.languages` and the score
     reaches `config.language_score_min`: a short text of which nobody can tell the language is left
-    to the other rules. Raises UserError for a language that the model does not know.
+    to the other rules.
     """
-    unknown = sorted(set(config.languages) - set(load_model().names))
-    if unknown:
-        known = ", ".join(load_model().names)
-        expected = "languages that the model knows"
-        raise UserError("dataprep.languages", f"'{unknown[0]}'", expected, f"known: {known}")
     return Step(
         name="language",
         needs=("text", "drop_reason", "drop_value", "drop_threshold"),

@@ -7,10 +7,10 @@ Python, one document object at a time; here it is walked over the bytes where th
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from dataprep.arrow_buffers import Bytes, Offsets
 from dataprep.characters import HAN, HANGUL, KANA, LETTER
+from dataprep.kernel_cache import kernel
 from dataprep.text_kernels import decode
 
 # A document is judged by two windows, its beginning and its middle, of so many bytes each.
@@ -27,7 +27,7 @@ Integers = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float32]
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def window(data: Bytes, start: int, end: int, index: int) -> tuple[int, int]:
     """Bounds of window 0 or 1 of a document, on character borders; window 1 may be empty."""
     if end - start <= 2 * WINDOW_BYTES:
@@ -41,7 +41,7 @@ def window(data: Bytes, start: int, end: int, index: int) -> tuple[int, int]:
     return first, last
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def count_scripts(data: Bytes, start: int, end: int, classes: Bytes, scripts: Offsets) -> bool:
     """Add the letters of each script to `scripts`; true if a small ASCII letter was seen."""
     small = False
@@ -62,7 +62,7 @@ def count_scripts(data: Bytes, start: int, end: int, classes: Bytes, scripts: Of
     return small
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def classify(
     data: Bytes, offsets: Offsets, classes: Bytes, moves: Integers, bases: Integers,
     features: Integers, table: Floats, prior: Floats, label_of: Integers,

@@ -9,9 +9,9 @@ that no character counts twice. Equality is that of 64-bit hashes.
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from dataprep.arrow_buffers import Bytes, Offsets
+from dataprep.kernel_cache import kernel
 from dataprep.text_kernels import (
     NUM_SCAN_COUNTS,
     Counts,
@@ -38,7 +38,7 @@ DUPLICATE_NGRAMS = (5, 6, 7, 8, 9, 10)
 _NGRAM_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def find_slot(keys: Hashes, stamps: Lengths, mask: int, stamp: Any, key: Any) -> tuple[Any, bool]:
     """The slot of `key` in an open-addressing table, and whether the key was there.
 
@@ -53,7 +53,7 @@ def find_slot(keys: Hashes, stamps: Lengths, mask: int, stamp: Any, key: Any) ->
     return slot, False
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def count_duplicates(
     hashes: Hashes, lengths: Lengths, num_items: int,
     keys: Hashes, stamps: Lengths, mask: int, stamp: Any,
@@ -72,7 +72,7 @@ def count_duplicates(
     return num_duplicates, duplicate_length
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def top_ngram_length(
     ngrams: Hashes, ends: Lengths, num_ngrams: int, n: int,
     keys: Hashes, stamps: Lengths, values: Lengths, mask: int, stamp: Any,
@@ -99,7 +99,7 @@ def top_ngram_length(
     return best_count * best_length
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def duplicate_ngram_length(
     ngrams: Hashes, ends: Lengths, num_ngrams: int, n: int,
     keys: Hashes, stamps: Lengths, mask: int, stamp: Any,
@@ -119,7 +119,7 @@ def duplicate_ngram_length(
     return duplicate_length
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def join_paragraphs(
     line_hashes: Hashes, line_lengths: Lengths, line_opens: Flags, num_lines: int
 ) -> int:
@@ -139,7 +139,7 @@ def join_paragraphs(
     return num_paragraphs
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def measure(
     data: Bytes, offsets: Offsets, classes: Bytes, stop_words: Hashes, counts: Counts
 ) -> None:

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from dataprep.arrow_buffers import Bytes
 from dataprep.characters import HAN, KANA, LETTER, PUNCTUATION, SPACE, TERMINAL, WORD
+from dataprep.kernel_cache import kernel
 
 # Columns of the counts that `scan_document` fills.
 CHARACTERS = 0
@@ -56,7 +56,7 @@ HASH_START = np.uint64(0xCBF29CE484222325)  # FNV-1a, 64 bits
 HASH_PRIME = np.uint64(0x100000001B3)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def decode(data: Bytes, position: int) -> tuple[int, int]:
     """The code point at `position` and the position after it. `data` is valid UTF-8."""
     first = int(data[position])
@@ -72,7 +72,7 @@ def decode(data: Bytes, position: int) -> tuple[int, int]:
     return (first & 0x07) << 18 | second << 12 | third << 6 | fourth, position + 4
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def finish_hash(value: Any) -> Any:
     """Spread every bit of a 64-bit hash over all others (the finalizer of MurmurHash3)."""
     value ^= value >> np.uint64(33)
@@ -83,7 +83,7 @@ def finish_hash(value: Any) -> Any:
     return value
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def scan_document(
     data: Bytes, start: int, end: int, classes: Bytes, stop_words: Hashes, counts: Counts,
     token_hashes: Hashes, token_lengths: Lengths,
