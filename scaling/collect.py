@@ -31,10 +31,8 @@ def run(recipe: Recipe, *, force: bool = False, dry_run: bool = False) -> Manife
     made = read_manifest(recipe.scaling_directory / "ladder", ladder.KIND, ladder.VERSION)
     names = [str(rung["name"]) for rung in made.facts["runs"]]
     if dry_run:
-        missing = [
-            name for name in names if not (_run_directory(recipe, name) / "result.json").exists()
-        ]
-        print(f"collect: {len(names)} runs, {len(missing)} of them not yet trained")
+        trained = [(_run_directory(recipe, name) / "result.json").exists() for name in names]
+        print(f"collect: {len(names)} runs, {trained.count(False)} of them not yet trained")
         return None
     rows = read_results([_run_directory(recipe, name) for name in names])
     config = {"runs": sorted(names)}

@@ -56,7 +56,7 @@ def run(recipe: Recipe, *, force: bool = False, dry_run: bool = False) -> Manife
     from scaling.plot import figure, png
 
     with lock(directory), timed(directory, "scaling plan"):
-        files = {
+        files: dict[str, str | bytes] = {
             FILE_NAME: heading(planned, result) + following.to_toml(),
             FIGURE_NAME: png(figure(result, planned.to_json())),
         }
