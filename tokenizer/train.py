@@ -188,6 +188,8 @@ def _model(recipe: Recipe, documents: Manifest, work: Path) -> tuple[bytes, dict
     config = recipe.tokenizer
     drawn = _draw(recipe, documents)
     sample = describe(drawn, recipe.run.seed)
+    if not sample["sentences"]:
+        raise UserError("documents", "only empty lines to train on", "text")
     get_logger("tokenizer").info(
         "training %s with %d ids on %.1f MB of %.1f MB (%d of %d documents)",
         config.model_type, config.vocab_size, sample["bytes_used"] / 1e6,

@@ -94,16 +94,20 @@ def test_another_recipe_is_refused_and_force_builds_it(mill, laboratory, tmp_pat
     assert set(evaluation["splits"]) == {"train"}
 
 
-def test_a_vocabulary_beyond_the_sample_is_refused_in_one_line(mill, laboratory, tmp_path):
+@pytest.mark.parametrize("model_type", ["bpe", "unigram"])
+def test_a_vocabulary_beyond_the_sample_is_refused_in_one_line(
+    mill, laboratory, tmp_path, model_type
+):
     laboratory.write_documents(
-        tmp_path / "documents", {"train": [mill.texts["train"][:3]], "valid": [[]]}
+        tmp_path / "documents", {"train": [mill.texts["train"][:20]], "valid": [[]]}
     )
     with pytest.raises(UserError, match=r"vocab_size: got 200000, expected at most \d+") as high:
-        train.run(laboratory.recipe(tmp_path, vocab_size=200_000))
+        train.run(laboratory.recipe(tmp_path, vocab_size=200_000, model_type=model_type))
     assert "sample_bytes" in high.value.hint
     assert "\n" not in high.value.message
     limit = int(high.value.message.split("at most ")[1].split()[0])
-    assert train.run(laboratory.recipe(tmp_path, vocab_size=limit)) is not None
+    recipe = laboratory.recipe(tmp_path, vocab_size=limit, model_type=model_type)
+    assert train.run(recipe).facts["vocab_size"] == limit
 
 
 def test_a_vocabulary_below_the_alphabet_is_refused_in_one_line(laboratory, tmp_path):
@@ -121,11 +125,12 @@ def test_no_documents_no_memory_and_another_writer_are_refused(mill, laboratory,
     laboratory.write_documents(tmp_path / "documents", {"train": [[]], "valid": [[]]})
     with pytest.raises(UserError, match="no kept document"):
         train.run(recipe)
-    poor = replace(
-        mill.recipe,
-        execution=mill.recipe.execution.model_copy(update={"memory_gigabytes": 0.001}),
-        run=mill.recipe.run,
-    )
+    blank = [[laboratory.text("blank:0", "\n\n")]]
+    laboratory.write_documents(tmp_path / "documents", {"train": blank, "valid": [[]]})
+    with pytest.raises(UserError, match="only empty lines"):
+        train.run(recipe)
+    execution = mill.recipe.execution.model_copy(update={"memory_gigabytes": 0.001})
+    poor = replace(mill.recipe, execution=execution)
     with pytest.raises(UserError, match="while training"):
         train.run(poor, force=True)
     with lock(recipe.tokenizer_directory), pytest.raises(LockedError):
