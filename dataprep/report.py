@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from dataprep.report_page import render
-from dataprep.summarize import KEPT, merge
+from dataprep.summarize import KEPT, Summary, merge, summarize
 from launch.manifest import FileEntry, digest_file, write_atomic
+
+__all__ = ["Summary", "build", "merge", "summarize", "write_report"]
 
 JSON_NAME = "report.json"
 HTML_NAME = "report.html"
@@ -112,18 +114,19 @@ def _configured(config: Mapping[str, Any]) -> dict[str, list[float]]:
 def _signal_thresholds(
     signals: Iterable[str], thresholds: Mapping[str, Sequence[float]]
 ) -> dict[str, list[dict[str, Any]]]:
-    """By signal, the rules that read it: `word_count_low` reads the signal `..._word_count`."""
+    """By signal, the rules that read it: `word_count_low` reads the signal `signals_word_count`."""
     found: dict[str, list[dict[str, Any]]] = {}
     for signal in sorted(signals):
         for reason, values in sorted(thresholds.items()):
             step, _, rule = reason.partition(".")
             word = rule.removesuffix("_low").removesuffix("_high")
             read = {
+                "language": "language_score",
                 "quality": "quality_score",
                 "toxicity": "toxicity_score",
                 "near_duplicates": "survivor_jaccard",
-            }.get(step)
-            if signal == read or (read is None and signal.endswith(f"_{word}")):
+            }.get(step, f"signals_{word}")
+            if signal == read:
                 found.setdefault(signal, []).extend(
                     {"reason": reason, "value": value} for value in values
                 )

@@ -10,7 +10,7 @@ from dataprep.histogram import BINS_PER_OCTAVE, LINEAR_BINS, scale
 
 WIDTH, HEIGHT = 300.0, 96.0
 _TOP, _BOTTOM = 6.0, 16.0
-_BARS_MAX = 50
+_BARS_MAX = LINEAR_BINS + 2
 # On a logarithmic axis (0, 1] and 0 have one slot each, left of 1.
 _SLOTS_BELOW_ONE = 2
 

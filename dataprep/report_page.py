@@ -5,16 +5,25 @@ number of ours is escaped, control characters are shown as such, and a content s
 forbids the browser to load or run anything, whatever a text may say.
 """
 
-import html
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from dataprep.report_charts import chart
+from dataprep.report_markup import (
+    KEY,
+    bar,
+    count,
+    decimal,
+    escape,
+    row,
+    sampled,
+    share,
+    size,
+    table,
+)
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
-_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _NAMES_MAX = 30
 _SECTIONS = (
     ("funnel", "Funnel"),
@@ -22,6 +31,7 @@ _SECTIONS = (
     ("sources", "Sources and languages"),
     ("duplicates", "Duplicates"),
     ("pii", "Personal data"),
+    ("classifiers", "Classifiers"),
     ("signals", "Signals"),
     ("samples", "Samples"),
 )
@@ -37,6 +47,7 @@ def render(report: Mapping[str, Any]) -> str:
         _names(report),
         _duplicates(report),
         _pii(report),
+        _classifiers(report),
         _signals(report),
         _samples(report),
     )
@@ -55,71 +66,11 @@ def render(report: Mapping[str, Any]) -> str:
     )
 
 
-def _text(value: object) -> str:
-    """A value as text of the page, whoever it comes from."""
-    shown = _CONTROLS.sub(lambda match: f"\\x{ord(match[0]):02x}", str(value))
-    return html.escape(shown, quote=True)
-
-
-def _count(value: float) -> str:
-    return f"{value:,}"
-
-
-def _size(num_bytes: float) -> str:
-    for unit, name in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
-        if abs(num_bytes) >= unit:
-            return f"{num_bytes / unit:.1f} {name}"
-    return f"{num_bytes:.0f} B"
-
-
-def _share(part: float, whole: float) -> str:
-    if not whole:
-        return "–"
-    percent = 100 * part / whole
-    return f"{percent:.1f} %" if percent >= 0.05 or not part else "< 0.1 %"
-
-
-def _value(value: float | None) -> str:
-    return "–" if value is None else f"{value:,.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
-
-
-def _bar(parts: Iterable[tuple[str, float]], whole: float) -> str:
-    pieces = "".join(
-        f'<i class="{name}" style="width:{100 * part / whole:.2f}%"></i>'
-        for name, part in parts
-        if whole and part
-    )
-    return f'<td class="bar"><div class="track">{pieces}</div></td>'
-
-
-def _table(heads: Sequence[str], rows: Iterable[str]) -> str:
-    """A table; a head that begins with `#` is that of a column of numbers."""
-    cells = "".join(
-        f'<th class="number">{head[1:]}</th>' if head.startswith("#") else f"<th>{head}</th>"
-        for head in heads
-    )
-    return f"<table><thead><tr>{cells}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
-
-
-def _row(*cells: str) -> str:
-    """A row; a cell that begins with `#` holds a number, one that is a cell already stays so."""
-    return "<tr>" + "".join(_cell(cell) for cell in cells) + "</tr>"
-
-
-def _cell(cell: str) -> str:
-    if cell.startswith("<td"):
-        return cell
-    return f'<td class="number">{cell[1:]}</td>' if cell.startswith("#") else f"<td>{cell}</td>"
-
-
-_KEY = '<div class="key"><i class="kept"></i>kept<i class="dropped"></i>dropped</div>'
-
-
 def _headline(report: Mapping[str, Any]) -> str:
     facts = report["facts"]
     kept, total = facts["kept"], facts["documents_in"]
     return (
-        f"<p>{_count(total)} documents were read and {_count(kept)} kept: {_share(kept, total)} "
+        f"<p>{count(total)} documents were read and {count(kept)} kept: {share(kept, total)} "
         "of them. Every other one stands among the dropped with the rule that dropped it.</p>"
     )
 
@@ -129,14 +80,14 @@ def _tiles(report: Mapping[str, Any]) -> str:
     findings = sum(found["findings"] for found in report["pii"].values())
     duplicates = facts["duplicates"]["exact"] + facts["duplicates"]["near"]
     tiles = (
-        (_count(facts["documents_in"]), "documents in"),
-        (_count(facts["kept"]), f"kept, {_share(facts['kept'], facts['documents_in'])}"),
-        (_count(facts["documents_in"] - facts["kept"]), "dropped"),
-        (_count(duplicates), "of these duplicates"),
-        (_size(facts["bytes_in"]), "text in"),
-        (_size(facts["bytes_kept"]), "text kept"),
-        (_count(findings), "pieces of personal data replaced"),
-        (_count(facts["quarantined"]), "unreadable records"),
+        (count(facts["documents_in"]), "documents in"),
+        (count(facts["kept"]), f"kept, {share(facts['kept'], facts['documents_in'])}"),
+        (count(facts["documents_in"] - facts["kept"]), "dropped"),
+        (count(duplicates), "of the dropped are duplicates"),
+        (size(facts["bytes_in"]), "text in"),
+        (size(facts["bytes_kept"]), "text kept"),
+        (count(findings), "pieces of personal data replaced"),
+        (count(facts["quarantined"]), "unreadable records"),
     )
     shown = "".join(
         f'<div class="tile"><b>{number}</b><span>{name}</span></div>' for number, name in tiles
@@ -146,14 +97,15 @@ def _tiles(report: Mapping[str, Any]) -> str:
 
 def _funnel(report: Mapping[str, Any]) -> str:
     total = report["facts"]["documents_in"]
+    first = row("read", "", "", "", f"#{count(total)}", bar((("kept", total),), total))
     rows = [
-        _row(
-            f"<code>{_text(entry['step'])}</code>",
-            f"#{_count(entry['documents_dropped'])}",
-            f"#{_share(entry['documents_dropped'], entry['documents_in'])}",
-            f"#{_size(entry['bytes_dropped'])}",
-            f"#{_count(entry['documents_in'] - entry['documents_dropped'])}",
-            _bar(
+        row(
+            f"<code>{escape(entry['step'])}</code>",
+            f"#{count(entry['documents_dropped'])}",
+            f"#{share(entry['documents_dropped'], entry['documents_in'])}",
+            f"#{size(entry['bytes_dropped'])}",
+            f"#{count(entry['documents_in'] - entry['documents_dropped'])}",
+            bar(
                 (
                     ("kept", entry["documents_in"] - entry["documents_dropped"]),
                     ("dropped", entry["documents_dropped"]),
@@ -166,7 +118,7 @@ def _funnel(report: Mapping[str, Any]) -> str:
     heads = ("step", "#dropped", "#of those it met", "#text dropped", "#documents left", "")
     facts = report["facts"]
     removed = ", ".join(
-        f"<code>{_text(step)}</code> {_size(num_bytes)}"
+        f"<code>{escape(step)}</code> {size(num_bytes)}"
         for step, num_bytes in sorted(facts["bytes_removed"].items())
     )
     edits = f"<p>Bytes that steps took out of texts (negative: added): {removed}.</p>"
@@ -174,30 +126,30 @@ def _funnel(report: Mapping[str, Any]) -> str:
         "<p>The steps in the order in which a document meets them. A document that one step has "
         "dropped counts in no later one.</p>"
     )
-    return intro + _KEY + _table(heads, rows) + (edits if removed else "")
+    return intro + KEY + table(heads, [first, *rows]) + (edits if removed else "")
 
 
 def _reasons(report: Mapping[str, Any]) -> str:
     most = max((entry["documents"] for entry in report["reasons"]), default=0)
     rows = [
-        _row(
-            f"<code>{_text(entry['reason'])}</code>",
-            f"#{', '.join(_value(value) for value in entry['thresholds']) or '–'}",
-            f"#{_count(entry['documents'])}",
-            f"#{_share(entry['documents'], report['facts']['documents_in'])}",
-            f"#{_size(entry['bytes'])}",
-            _bar((("dropped", entry["documents"]),), most),
+        row(
+            f"<code>{escape(entry['reason'])}</code>",
+            f"#{', '.join(decimal(value) for value in entry['thresholds']) or '–'}",
+            f"#{count(entry['documents'])}",
+            f"#{share(entry['documents'], report['facts']['documents_in'])}",
+            f"#{size(entry['bytes'])}",
+            bar((("dropped", entry["documents"]),), most),
         )
         for entry in report["reasons"]
     ]
     intro = "<p>One row per rule that dropped a document, with the thresholds that it applied.</p>"
     heads = ("rule", "#threshold", "#documents", "#of all", "#text", "")
-    return intro + _table(heads, rows)
+    return intro + table(heads, rows)
 
 
 def _names(report: Mapping[str, Any]) -> str:
     return "".join(
-        f"<h3>{title}</h3>" + (_KEY if not index else "") + _tally(title, report[name])
+        f"<h3>{title}</h3>" + (KEY if not index else "") + _tally(title, report[name])
         for index, (title, name) in enumerate((("Source", "sources"), ("Language", "languages")))
     )
 
@@ -206,13 +158,13 @@ def _tally(title: str, tallies: Mapping[str, Mapping[str, int]]) -> str:
     ordered = sorted(tallies.items(), key=lambda item: (-item[1]["documents"], item[0]))
     most = ordered[0][1]["documents"] if ordered else 0
     rows = [
-        _row(
-            f"<code>{_text(name)}</code>",
-            f"#{_count(tally['documents'])}",
-            f"#{_count(tally['kept_documents'])}",
-            f"#{_share(tally['kept_documents'], tally['documents'])}",
-            f"#{_size(tally['kept_bytes'])}",
-            _bar(
+        row(
+            f"<code>{escape(name)}</code>",
+            f"#{count(tally['documents'])}",
+            f"#{count(tally['kept_documents'])}",
+            f"#{share(tally['kept_documents'], tally['documents'])}",
+            f"#{size(tally['kept_bytes'])}",
+            bar(
                 (
                     ("kept", tally["kept_documents"]),
                     ("dropped", tally["documents"] - tally["kept_documents"]),
@@ -223,32 +175,32 @@ def _tally(title: str, tallies: Mapping[str, Mapping[str, int]]) -> str:
         for name, tally in ordered[:_NAMES_MAX]
     ]
     more = len(ordered) - len(rows)
-    rest = f"<p>{_count(more)} more in report.json.</p>" if more > 0 else ""
+    rest = f"<p>{count(more)} more in report.json.</p>" if more > 0 else ""
     heads = (title.lower(), "#documents", "#kept", "#share kept", "#text kept", "")
-    return _table(heads, rows) + rest
+    return table(heads, rows) + rest
 
 
 def _duplicates(report: Mapping[str, Any]) -> str:
     facts = report["facts"]["duplicates"]
     total = report["facts"]["documents_in"]
     rows = [
-        _row(name, f"#{_count(facts[key])}", f"#{_share(facts[key], total)}")
+        row(name, f"#{count(facts[key])}", f"#{share(facts[key], total)}")
         for name, key in (
             ("the same text as a kept document", "exact"),
             ("nearly the same text as a kept document", "near"),
         )
     ]
-    table = _table(("dropped because there is", "#documents", "#of all"), rows)
+    numbers = table(("dropped because there is", "#documents", "#of all"), rows)
     figure = _figure(report, "survivor_jaccard", "similarity to the kept document (Jaccard)")
-    return table + f'<div class="charts">{figure}</div>'
+    return numbers + f'<div class="charts">{figure}</div>'
 
 
 def _pii(report: Mapping[str, Any]) -> str:
     rows = [
-        _row(
-            _text(kind).replace("_", " "),
-            f"#{_count(found['findings'])}",
-            f"#{_count(found['documents'])}",
+        row(
+            escape(kind).replace("_", " "),
+            f"#{count(found['findings'])}",
+            f"#{count(found['documents'])}",
         )
         for kind, found in report["pii"].items()
     ]
@@ -256,7 +208,28 @@ def _pii(report: Mapping[str, Any]) -> str:
         "<p>Found in text, address and metadata of all documents, dropped ones too, and replaced "
         "by placeholders before anything was written.</p>"
     )
-    return intro + _table(("kind", "#replaced", "#documents"), rows)
+    return intro + table(("kind", "#replaced", "#documents"), rows)
+
+
+def _classifiers(report: Mapping[str, Any]) -> str:
+    trained = report["facts"].get("classifiers", {})
+    if not trained:
+        return "<p>The recipe names none.</p>"
+    rows = [
+        row(
+            f"<code>{escape(name)}</code>",
+            f"#{count(sum(facts['training'].values()))}",
+            f"#{count(sum(facts['held_out'].values()))}",
+            f"#{decimal(facts['evaluation']['auc'])}",
+            f"#{decimal(facts['evaluation']['threshold'])}",
+            f"#{decimal(facts['evaluation']['precision'])}",
+            f"#{decimal(facts['evaluation']['recall'])}",
+        )
+        for name, facts in trained.items()
+    ]
+    heads = ("step", "#learnt from", "#held out", "#AUC", "#threshold", "#precision", "#recall")
+    intro = "<p>Measured on labelled texts that took no part in training; counts are texts.</p>"
+    return intro + table(heads, rows)
 
 
 def _signals(report: Mapping[str, Any]) -> str:
@@ -267,7 +240,7 @@ def _signals(report: Mapping[str, Any]) -> str:
         "seen beside many; a dashed line is a threshold. Models score only documents that were "
         "still kept when they came to them.</p>"
     )
-    return intro + _KEY + f'<div class="charts">{figures}</div>'
+    return intro + KEY + f'<div class="charts">{figures}</div>'
 
 
 def _figure(report: Mapping[str, Any], name: str, words: str) -> str:
@@ -275,8 +248,8 @@ def _figure(report: Mapping[str, Any], name: str, words: str) -> str:
         return ""
     rules = report["signal_thresholds"].get(name, [])
     drawing = chart(report["histograms"][name], sorted({rule["value"] for rule in rules}))
-    listed = " · ".join(f"{_text(rule['reason'])} {_value(rule['value'])}" for rule in rules)
-    head = f"<figcaption><code>{_text(name)}</code> {words}</figcaption>"
+    listed = "<br>".join(f"{escape(rule['reason'])} {decimal(rule['value'])}" for rule in rules)
+    head = f"<figcaption><code>{escape(name)}</code> {words}</figcaption>"
     return f"<figure>{head}{drawing}<figcaption>{listed}</figcaption></figure>"
 
 
@@ -289,22 +262,22 @@ def _samples(report: Mapping[str, Any]) -> str:
     for group, samples in report["samples"].items():
         body = "".join(_sample(sample) for sample in samples)
         groups.append(
-            f"<details><summary><code>{_text(group)}</code><small>{len(samples)} shown</small>"
+            f"<details><summary><code>{escape(group)}</code><small>{len(samples)} shown</small>"
             f"</summary>{body}</details>"
         )
     return intro + "".join(groups)
 
 
 def _sample(sample: Mapping[str, Any]) -> str:
-    about = [f"<code>{_text(sample['id'])}</code>", _text(sample["language"])]
+    about = [f"<code>{escape(sample['id'])}</code>", escape(sample["language"])]
     if sample["drop_value"] is not None:
-        bound = _value(sample["drop_threshold"])
-        about.append(f"value {_value(sample['drop_value'])}, threshold {bound}")
+        bound = decimal(sample["drop_threshold"])
+        about.append(f"value {decimal(sample['drop_value'])}, threshold {bound}")
     if sample["survivor_id"] is not None:
-        about.append(f"kept instead: <code>{_text(sample['survivor_id'])}</code>")
-    about.append(f"{_count(sample['characters'])} characters")
+        about.append(f"kept instead: <code>{escape(sample['survivor_id'])}</code>")
+    about.append(f"{count(sample['characters'])} characters")
     cut = " …" if sample["characters"] > len(sample["text"]) else ""
     return (
         f'<div class="sample"><div>{" · ".join(about)}</div>'
-        f'<pre dir="auto">{_text(sample["text"])}{cut}</pre></div>'
+        f'<pre dir="auto">{sampled(sample["text"])}{cut}</pre></div>'
     )
