@@ -38,7 +38,7 @@ def test_both_languages_are_compressed_and_come_back(shared_data, laboratory, tm
     path = tmp_path / "tokenizer" / manifest.facts["evaluation_file"]
     evaluation = json.loads(path.read_text(encoding="utf-8"))
     assert evaluation["round_trip_failures"] == 0
-    for language, bytes_per_token in (("en", 2.7), ("zh", 2.3)):
+    for language, bytes_per_token in (("en", 2.7), ("zh", 3.2)):
         measured = evaluation["languages"][language]
         assert measured["bytes_per_token"] > bytes_per_token, measured
         assert measured["byte_fallback_share"] < 0.1, measured
