@@ -36,14 +36,15 @@ _SERVICE_USERS = frozenset({"git", "hg", "svn"})
 _VERSION_BEFORE = re.compile(
     r"(?:\b(?:versions?|ver|v|releases?|released|rev|revision|build|patch|firmware|driver|upgrade"
     r"|upgraded|section|sections|chapter|clause|figure|fig|table|appendix|oid|rfc|iso)"
-    r"\b[ .:=\"'(\[]{0,4}|[=<>~!^]=[ \"']{0,2}|§ ?|[A-Za-z]-)\Z",
-    re.IGNORECASE,
+    r"\b[ .:=\"'(\[]{0,4}|[=<>~!^]=[ \"']{0,2}|§ ?|[A-Za-z]-|版本[ :：]{0,2}|第 ?)\Z",
+    re.IGNORECASE | re.ASCII,
 )
 _VERSION_AFTER = re.compile(r"[-+~_][A-Za-z]|-[0-9]{1,3}(?![0-9.])")
 _ADDRESS_BEFORE = re.compile(
     r"\b(?:ips?|ipv4|address|addresses|addr|hosts?|server|servers|ping|gateway|dns|nameserver"
-    r"|resolver|inet|peer|client|subnet|proxy|listen)\b|://|@",
-    re.IGNORECASE,
+    r"|resolver|inet|peer|client|subnet|proxy|listen)\b|://|@"
+    r"|地址|主机|主機|服务器|伺服器",
+    re.IGNORECASE | re.ASCII,
 )
 _PORT_AFTER = re.compile(r":[0-9]{1,5}(?![0-9:])")
 _PREFIX_AFTER = re.compile(r"/([0-9]{1,2})(?![0-9./])")
