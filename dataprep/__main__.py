@@ -1,6 +1,5 @@
 """`python -m dataprep VERB TARGET`: the same as `gristmill dataprep VERB TARGET`."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer

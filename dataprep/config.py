@@ -171,7 +171,8 @@ class Dataprep(Model):
         for language in self.languages:
             if language not in LANGUAGES:
                 close = difflib.get_close_matches(language, sorted(LANGUAGES), n=3, cutoff=0.5)
-                hint = f"near it: {', '.join(close)}" if close else "docs/dataprep.md lists them"
+                near = ", ".join(close)
+                hint = f"near it: {near}" if close else "dataprep/languages.py lists them"
                 where = "dataprep.languages"
                 raise UserError(where, f"'{language}'", "codes that the classifier knows", hint)
         return self

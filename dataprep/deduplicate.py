@@ -192,9 +192,9 @@ def collect_decisions(
     copied = copies["survivor_row"].to_numpy()
     moved = _contains(near["row"].to_numpy(), copied)
     onward = near.take(pa.array(np.searchsorted(near["row"].to_numpy(), copied[moved])))
-    near = pa.concat_tables(
-        [near, onward.set_column(0, "row", copies["row"].filter(pa.array(moved)))]
-    )
+    moved_rows = copies["row"].filter(pa.array(moved))
+    onward = onward.set_column(0, near_duplicates.VERIFIED_SCHEMA.field("row"), moved_rows)
+    near = pa.concat_tables([near, onward])
     copies = copies.filter(pa.array(~moved))
     dropped = pa.concat_tables(
         [

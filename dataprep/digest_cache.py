@@ -6,10 +6,10 @@ time of change differs is read again. The file only saves time: without it the a
 """
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from launch.manifest import digest_file, write_atomic
 
@@ -19,7 +19,7 @@ FILE_NAME = "input-digests.json"
 class DigestCache:
     """Answers `digest(path)` as `digest_file` does, reading only what has changed."""
 
-    def __init__(self, known: dict[str, list]) -> None:
+    def __init__(self, known: dict[str, list[Any]]) -> None:
         self.known = known
         self.changed = False
 
@@ -28,7 +28,7 @@ class DigestCache:
         status = path.stat()
         # The time of change of the inode too: a tool that restores a file sets its mtime, not this.
         stamp = [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
-        key = os.path.abspath(path)
+        key = str(path.resolve())
         remembered = self.known.get(key)
         if remembered is not None and remembered[:3] == stamp:
             return str(remembered[3])

@@ -2,15 +2,17 @@
 
 numba notices a change in a kernel's own file, but not in a function that it calls from another
 file: it would go on running the old machine code (tried 2026-11-21: stale results). So the cache's
-directory is named by a digest of every module of this package and of numba's version: any edit
+directory is named by a digest of all modules that hold kernels, of those they import from this
+package (a kernel's constants are compiled into it), and of numba's version: an edit of any of them
 begins an empty directory, and processes with the same sources share one.
 
 The cache lies below `XDG_CACHE_HOME` (else `~/.cache`), never beside the sources, which a cluster
 may mount read-only.
 """
 
+import ast
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import TypeVar
@@ -19,6 +21,8 @@ import numba
 import xxhash
 
 Function = TypeVar("Function", bound=Callable)
+
+_MODULE = "kernel_cache"
 
 
 def kernel(function: Function) -> Function:
@@ -43,10 +47,28 @@ def cache_directory() -> Path:
 
 @cache
 def sources_digest(package: Path) -> str:
-    """16 hexadecimal digits over numba's version and every module of `package`, names included."""
+    """16 hexadecimal digits over numba's version and every module on which a kernel depends."""
+    sources = {path.stem: path.read_text(encoding="utf-8") for path in package.glob("*.py")}
+    waiting = [name for name, source in sources.items() if f"{_MODULE} import kernel" in source]
+    found = {_MODULE}
+    while waiting:
+        name = waiting.pop()
+        if name in sources and name not in found:
+            found.add(name)
+            waiting += _imported(sources[name], package.name)
     state = xxhash.xxh3_64(numba.__version__.encode())
-    for path in sorted(package.glob("*.py")):
-        content = path.read_bytes()
-        state.update(f"\0{path.name}\0{len(content)}\0".encode())
+    for name in sorted(found):
+        content = sources[name].encode()
+        state.update(f"\0{name}\0{len(content)}\0".encode())
         state.update(content)
     return state.hexdigest()
+
+
+def _imported(source: str, package: str) -> Iterator[str]:
+    """Modules of `package` that a source imports from; all imports are absolute."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and node.module is not None:
+            if node.module == package:
+                yield from (alias.name for alias in node.names)
+            elif node.module.startswith(f"{package}."):
+                yield node.module.removeprefix(f"{package}.")

@@ -12,6 +12,7 @@ any moment: the same command goes on from the files that are there, and its resu
 """
 
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,9 @@ from launch.manifest import Input, Manifest, check_current, digest_json, write_m
 from launch.recipe import Recipe
 
 if TYPE_CHECKING:
-    from dataprep.classifier import Name
+    from collections.abc import Mapping
+
+    from dataprep.classifier import Name, TrainedClassifier
     from dataprep.config import Classifier, Dataprep
     from dataprep.read import Shard
 
@@ -115,12 +118,15 @@ def build(recipe: Recipe, inputs: list[Input]) -> Manifest:
     """Everything after the checks; the caller holds the lock of `recipe.documents`."""
     from dataprep import read, report, shard
     from dataprep.conservation import conservation, merge_counts
+    from dataprep.rehearsal import rehearse_once
     from launch.ray_cluster import ray_session
 
     directory, config = recipe.documents, config_of(recipe)
     shards = read.shards(recipe.sources, Path.cwd())
     work = _workspace(recipe, inputs)
-    models = _train_classifiers(recipe)
+    rehearse_once()
+    trained = _train_classifiers(recipe)
+    models = {name: model.path.resolve() for name, model in trained.items()}
     with ray_session(recipe.execution):
         _pass(recipe, work, shards, models)
         counts = shard.read_counts(work, len(shards))
@@ -133,10 +139,12 @@ def build(recipe: Recipe, inputs: list[Input]) -> Manifest:
         ]
         _tasks(recipe, shard.write_documents, arguments, "writing")
     written = [shard.read_written(work, index) for index in range(len(shards))]
-    facts = conservation(merge_counts([counted for _, counted in written]), **counts)
+    entries = [entry for files, _, _ in written for entry in files]
+    facts = conservation(merge_counts([part for _, part, _ in written]), **counts)
     facts["band_values"] = bands
-    entries = [entry for files, _ in written for entry in files]
-    entries += report.write_report(directory, entries, facts)
+    facts["classifiers"] = {name: model.facts for name, model in trained.items()}
+    summaries = (summary for _, _, summary in written)
+    entries += report.write_report(directory, summaries, facts, config["dataprep"])
     manifest = Manifest(KIND, VERSION, config, tuple(inputs), tuple(entries), facts)
     write_manifest(directory, manifest)
     shutil.rmtree(work.directory.parent)
@@ -154,18 +162,20 @@ def _workspace(recipe: Recipe, inputs: list[Input]) -> Workspace:
     return Workspace(recipe.documents.resolve() / "work" / digest)
 
 
-def _train_classifiers(recipe: Recipe) -> dict[str, Path]:
+def _train_classifiers(recipe: Recipe) -> "dict[Name, TrainedClassifier]":
     from dataprep import classifier
 
     return {
         name: classifier.train(
             name, table, classifier.model_directory(recipe.documents, name), recipe.run.seed
-        ).path.resolve()
+        )
         for name, table in _classifiers(recipe.dataprep).items()
     }
 
 
-def _pass(recipe: Recipe, work: Workspace, shards: "list[Shard]", models: dict[str, Path]) -> None:
+def _pass(
+    recipe: Recipe, work: Workspace, shards: "list[Shard]", models: "Mapping[Name, Path]"
+) -> None:
     from dataprep import shard
 
     arguments = [
@@ -237,7 +247,11 @@ def _tasks(
 ) -> None:
     from launch.ray_cluster import run_tasks
 
+    start = time.monotonic()
     run_tasks(function, arguments, label=f"dataprep: {label}", execution=recipe.execution)
+    if arguments:
+        seconds = time.monotonic() - start
+        get_logger("dataprep").info("%s: %d tasks, %.1f s", label, len(arguments), seconds)
 
 
 def _classifiers(config: "Dataprep") -> "dict[Name, Classifier]":

@@ -23,11 +23,13 @@ from dataprep import (
     minhash,
     normalize,
     pii,
+    report,
     rules,
     signals,
     write,
 )
 from dataprep.config import Dataprep, Source
+from dataprep.conservation import Counts
 from dataprep.deduplicate import BAND_SCHEMA, DECISION_SCHEMA, read_decisions
 from dataprep.exchange import ExchangeWriter, open_exchange
 from dataprep.read import Shard, read_shard
@@ -37,7 +39,7 @@ from dataprep.workspace import ROW_BITS, Workspace, committed
 from launch.manifest import FileEntry
 
 
-def chain(config: Dataprep, models: Mapping[str, Path]) -> list[Step]:
+def chain(config: Dataprep, models: Mapping[classifier.Name, Path]) -> list[Step]:
     """The steps, in the order in which every document meets them; `models` are classifiers' files.
 
     PII is last, so that whatever is written, dropped documents too, has gone through it.
@@ -74,7 +76,7 @@ def process_shard(
     shard: Shard,
     source: Source,
     config: Dataprep,
-    models: Mapping[str, Path],
+    models: Mapping[classifier.Name, Path],
 ) -> None:
     """Task: the pass over one shard. `work.counts(index)` is its last file, and its mark."""
     if work.counts(index).exists():
@@ -179,15 +181,20 @@ def write_documents(
     document = {
         "files": [asdict(entry) for entry in (*written.files, *refused)],
         "counts": written.counts,
+        # From the files as they were written, not from what was in memory.
+        "summary": report.merge(
+            [report.summarize(directory, entry.path) for entry in written.files]
+        ),
     }
     with committed(work.written(index)) as path:
         path.write_text(json.dumps(document))
 
 
-def read_written(work: Workspace, index: int) -> tuple[list[FileEntry], dict]:
-    """The files that were written of a shard, and the counts of their rows."""
+def read_written(work: Workspace, index: int) -> tuple[list[FileEntry], Counts, report.Summary]:
+    """The files that were written of a shard, the counts and the summary of their rows."""
     document = json.loads(work.written(index).read_text())
-    return [FileEntry(**entry) for entry in document["files"]], document["counts"]
+    entries = [FileEntry(**entry) for entry in document["files"]]
+    return entries, document["counts"], document["summary"]
 
 
 def read_counts(work: Workspace, num_shards: int) -> dict[str, int]:

@@ -1,0 +1,61 @@
+"""The whole way of a document, once, on three small ones: before anything is spent.
+
+It compiles every kernel for exactly the types that the tasks will use (about 15 s, kept on disk by
+`kernel_cache`), so that the workers find machine code instead of compiling it all at once, and it
+finds a broken installation before the first shard does.
+"""
+
+import json
+import tempfile
+from pathlib import Path
+
+from dataprep import deduplicate
+from dataprep.config import Columns, Dataprep, Source
+from dataprep.kernel_cache import cache_directory
+from dataprep.read import shards
+from dataprep.shard import process_shard, read_counts, write_documents
+from dataprep.workspace import Workspace
+from launch.log import get_logger
+
+MARK_NAME = "rehearsed"
+_ENGLISH = "The mill turns and the water that turned it flows on, so the mill turns again.\n" * 3
+_CHINESE = "水车转动，推动它的水继续流淌；于是水车再次转动。\n" * 3
+
+
+def rehearse_once() -> None:
+    """Rehearse if these kernels have not been compiled on this machine yet."""
+    mark = cache_directory() / MARK_NAME
+    if mark.exists():
+        return
+    get_logger("dataprep").info("compiling the kernels, once for this version: about 15 s")
+    with tempfile.TemporaryDirectory() as folder:
+        rehearse(Path(folder))
+    mark.touch()
+
+
+def rehearse(folder: Path) -> None:
+    """Take three documents, two of them near-duplicates, through every task, in this process."""
+    texts = [_ENGLISH, _ENGLISH + "And the mill turns.", _CHINESE]
+    lines = [json.dumps({"id": str(i), "text": text}) for i, text in enumerate(texts)]
+    (folder / "documents.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    # No rule may drop them: only what is alive is compared.
+    config = Dataprep(languages=(), presets=())
+    source = Source(
+        name="rehearsal", kind="jsonl", paths=("documents.jsonl",), columns=Columns(id="id")
+    )
+    work = Workspace(folder / "work")
+    (only,) = shards([source], folder)
+    process_shard(work, 0, only, source, config, {})
+    assert read_counts(work, 1)["documents_in"] == len(texts)
+    near = config.near_duplicates
+    for partition in range(near.partitions):
+        deduplicate.find_exact(work, partition, near.partitions, 1)
+    deduplicate.collect_exact(work, near.partitions)
+    for partition in range(near.partitions):
+        deduplicate.find_links(work, partition, near.partitions, 1, near.band_size_max)
+    num_batches = deduplicate.collect_candidates(work, near.partitions, 1)
+    assert num_batches == 1, "two of the documents are near-duplicates"
+    deduplicate.write_shingles(work, 0, num_batches)
+    deduplicate.verify_batch(work, 0, num_batches, 1, near.jaccard)
+    deduplicate.collect_decisions(work, near, near.partitions, num_batches, 1)
+    write_documents(work, 0, folder / "documents", 0, config.valid_fraction)
