@@ -31,6 +31,12 @@ class GroupStepAdamW(torch.optim.Optimizer):
             params, {"lr": lr, "weight_decay": weight_decay, "betas": betas, "eps": eps, "step": 0}
         )
 
+    def allocate(self) -> None:
+        """Make both moments, zero. Not left to the first update: a checkpoint may come before."""
+        for parameter in (p for group in self.param_groups for p in group["params"]):
+            self.state[parameter]["exp_avg"] = torch.zeros_like(parameter)
+            self.state[parameter]["exp_avg_sq"] = torch.zeros_like(parameter)
+
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
         """Update every parameter that has a gradient."""
@@ -42,11 +48,6 @@ class GroupStepAdamW(torch.optim.Optimizer):
                 self._update(group, parameters)
 
     def _update(self, group: dict[str, Any], parameters: list[torch.Tensor]) -> None:
-        for parameter in parameters:
-            state = self.state[parameter]
-            if "exp_avg" not in state:
-                state["exp_avg"] = torch.zeros_like(parameter)
-                state["exp_avg_sq"] = torch.zeros_like(parameter)
         beta1, beta2 = group["betas"]
         gradients: list[torch.Tensor] = [p.grad for p in parameters]  # type: ignore[misc]
         means = [self.state[p]["exp_avg"] for p in parameters]
@@ -77,7 +78,11 @@ def build(training: Training, stage: Stage) -> Any:
         params_dtype=torch.bfloat16 if training.precision == "bf16" else torch.float32,
         use_distributed_optimizer=True,
     )
-    return megatron.make_optimizer(config, stage.wrapped, GroupStepAdamW)
+    optimizer = megatron.make_optimizer(config, stage.wrapped, GroupStepAdamW)
+    # Megatron cuts the parameters into shards of this data rank; only now are they known.
+    for part in optimizer.chained_optimizers:
+        part.optimizer.allocate()
+    return optimizer
 
 
 def set_learning_rate(optimizer: Any, learning_rate: float) -> None:

@@ -1,18 +1,36 @@
 """A small corpus of made-up tokens, and recipes that train on it in seconds."""
 
-from collections.abc import Callable
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from launch import torchrun
 from launch.manifest import Manifest, commit_file, write_manifest
 from launch.recipe import Recipe
 from tokenizer.indexed import Writer
 
 VOCABULARY = 300
 PADDED = 1024
+
+# `[pretrain]` of the small recipes: seconds of training, a loss that falls.
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "model": {
+        "layers": 2, "hidden_size": 32, "heads": 4, "kv_heads": 2, "ffn_size": 64,
+        "sequence_length": 32,
+    },
+    "training": {
+        "iterations": 10, "batch_size": 8, "micro_batch_size": 2, "warmup_iterations": 2,
+        "lr_peak": 1e-2, "log_interval": 1, "valid_interval": 4, "valid_batches": 2,
+    },
+    "checkpoint": {"interval_iterations": 4},
+}  # fmt: skip
 
 
 def write_tokens(directory: Path, train_documents: int = 400, valid_documents: int = 40) -> None:
@@ -75,30 +93,94 @@ def corpus_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.fixture(scope="session")
+def recipes_below(corpus_root: Path) -> Callable[[Path], Callable[..., Recipe]]:
+    """`recipes_below(directory)` makes a `make_recipe` whose root lies in `directory`."""
+
+    def maker(directory: Path) -> Callable[..., Recipe]:
+        root = directory / "root"
+        root.mkdir()
+        (root / "tokens").symlink_to(corpus_root / "tokens")
+
+        def make(name: str = "run", seed: int = 1, **tables: dict[str, Any]) -> Recipe:
+            pretrain = {table: {**DEFAULTS.get(table, {}), **tables.get(table, {})}
+                        for table in (*DEFAULTS, "parallel")}  # fmt: skip
+            run = {"name": name, "root": str(root), "seed": seed}
+            return Recipe.from_dict({"run": run, "pretrain": pretrain})
+
+        return make
+
+    return maker
+
+
 @pytest.fixture
-def make_recipe(corpus_root: Path, tmp_path: Path) -> Callable[..., Recipe]:
-    """`make_recipe(name="run", **tables)`: a small recipe in a root of this test's own.
+def make_recipe(
+    recipes_below: Callable[[Path], Callable[..., Recipe]], tmp_path: Path
+) -> Callable[..., Recipe]:
+    """`make_recipe(name="run", seed=1, **tables)`: a small recipe in a root of this test's own.
 
     Tables are those of `[pretrain]`: `training={"iterations": 5}`.
     """
+    return recipes_below(tmp_path)
 
-    def make(name: str = "run", seed: int = 1, **tables: dict[str, Any]) -> Recipe:
-        root = tmp_path / "root"
-        root.mkdir(exist_ok=True)
-        if not (root / "tokens").exists():
-            (root / "tokens").symlink_to(corpus_root / "tokens")
-        pretrain: dict[str, dict[str, Any]] = {
-            "model": {"layers": 2, "hidden_size": 32, "heads": 4, "kv_heads": 2, "ffn_size": 64,
-                      "sequence_length": 32},
-            "training": {"iterations": 10, "batch_size": 8, "micro_batch_size": 2,
-                         "warmup_iterations": 2, "lr_peak": 1e-2, "log_interval": 1,
-                         "valid_interval": 4, "valid_batches": 2},
-            "checkpoint": {"interval_iterations": 4},
-        }  # fmt: skip
-        for table, keys in tables.items():
-            pretrain.setdefault(table, {}).update(keys)
-        return Recipe.from_dict(
-            {"run": {"name": name, "root": str(root), "seed": seed}, "pretrain": pretrain}
-        )
 
-    return make
+class LayoutPool:
+    """Ranks that stay alive between tests, one group for each world size that was asked for."""
+
+    def __init__(self, repository: Path) -> None:
+        self._repository = repository
+        self._groups: dict[int, list[subprocess.Popen[str]]] = {}
+
+    def __call__(self, recipe: Recipe, work: Path, **command: Any) -> dict[str, Any]:
+        """Have the recipe's layout execute a command of `layout_worker`; rank 0's answer.
+
+        Fails unless all ranks answer alike: what a rank knows of a run, all of them know.
+        """
+        ranks = self._group(recipe.pretrain.parallel.world_size)
+        line = json.dumps({"recipe": recipe.to_dict(), "work": str(work), **command}) + "\n"
+        for rank in ranks:
+            assert rank.stdin is not None
+            rank.stdin.write(line)
+            rank.stdin.flush()
+        answers = []
+        for rank in ranks:
+            assert rank.stdout is not None
+            text = rank.stdout.readline()
+            assert text, f"a rank ended with {rank.wait(10)}"
+            answers.append(json.loads(text))
+        assert all(answer == answers[0] for answer in answers), answers
+        return answers[0]
+
+    def _group(self, size: int) -> list["subprocess.Popen[str]"]:
+        if size not in self._groups:
+            port = str(torchrun.free_port())
+            shared = torchrun.environment(size) | {
+                "WORLD_SIZE": str(size), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port,
+                "PYTHONWARNINGS": "ignore",
+            }  # fmt: skip
+            self._groups[size] = [
+                subprocess.Popen(
+                    [sys.executable, "-m", "tests.pretrain.layout_worker"],
+                    cwd=self._repository,
+                    env={**os.environ, **shared, "OMP_NUM_THREADS": "1", "RANK": str(rank)},
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    text=True,
+                )
+                for rank in range(size)
+            ]
+        return self._groups[size]
+
+    def close(self) -> None:
+        """End all ranks."""
+        for rank in (rank for ranks in self._groups.values() for rank in ranks):
+            rank.kill()
+            rank.communicate()
+
+
+@pytest.fixture(scope="session")
+def layouts(repository: Path) -> Iterator[LayoutPool]:
+    """Trains recipes of any layout in processes that stay alive."""
+    pool = LayoutPool(repository)
+    yield pool
+    pool.close()
