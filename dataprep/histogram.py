@@ -21,8 +21,8 @@ Histogram = dict[int, tuple[int, int]]
 def bins(values: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
     """Shape [values]: the bin of each number. Infinities and NaN must not be among them."""
     positive = np.maximum(values, np.finfo(np.float64).tiny)
-    linear = np.ceil(np.minimum(positive, 1.0) * LINEAR_BINS)
-    # Rounded, so that a bound computed by `edges` falls into its own bin on every machine.
+    # Rounded, so that an edge falls into its own bin: 0.14 * 50 is 7.000000000000001.
+    linear = np.ceil(np.round(np.minimum(positive, 1.0) * LINEAR_BINS, 9))
     octaves = np.ceil(np.round(np.log2(np.maximum(positive, 1.0)) * BINS_PER_OCTAVE, 9))
     found = np.where(values > 1.0, LINEAR_BINS + np.maximum(octaves, 1.0), np.maximum(linear, 1.0))
     found = np.where(values == 0.0, 0.0, found)
