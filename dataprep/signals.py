@@ -68,8 +68,8 @@ def measure(text: pa.ChunkedArray | pa.Array, unspaced: npt.NDArray[np.bool_]) -
     t, r = text_kernels, repetition_kernels
 
     def share(column: int, of: int) -> npt.NDArray[np.float64]:
-        whole = np.maximum(counts[:, of], 1)  # where it is 0, so is every part of it
-        return counts[:, column] / whole
+        whole = counts[:, of]
+        return np.where(whole > 0, counts[:, column] / np.maximum(whole, 1), 0.0)
 
     signals: Signals = {
         "character_count": counts[:, t.CHARACTERS],

@@ -39,14 +39,14 @@ class GopherThresholds(Model):
     """Smallest share of words with a letter in them, 0 to 1."""
     stop_words_low: int = Field(2, ge=0)
     """Fewest different stop words of the language, words."""
-    duplicate_lines_high: float = Field(0.3, ge=0.0, le=1.0)
-    """Largest share of lines that repeat an earlier one, 0 to 1."""
     duplicate_paragraphs_high: float = Field(0.3, ge=0.0, le=1.0)
     """Largest share of paragraphs that repeat an earlier one, 0 to 1."""
-    duplicate_line_characters_high: float = Field(0.2, ge=0.0, le=1.0)
-    """Largest share of characters in repeated lines, 0 to 1."""
     duplicate_paragraph_characters_high: float = Field(0.2, ge=0.0, le=1.0)
     """Largest share of characters in repeated paragraphs, 0 to 1."""
+    duplicate_lines_high: float = Field(0.3, ge=0.0, le=1.0)
+    """Largest share of lines that repeat an earlier one, 0 to 1."""
+    duplicate_line_characters_high: float = Field(0.2, ge=0.0, le=1.0)
+    """Largest share of characters in repeated lines, 0 to 1."""
     top_2gram_characters_high: float = Field(0.2, ge=0.0, le=1.0)
     """Largest share of characters in the commonest 2 words in a row, 0 to 1."""
     top_3gram_characters_high: float = Field(0.18, ge=0.0, le=1.0)
