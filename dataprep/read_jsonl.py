@@ -11,15 +11,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import orjson
-import pyarrow as pa
 import xxhash
 
 from dataprep.config import Columns, Dataprep
+from dataprep.decompress import CorruptError, TruncatedError, read_pieces
 from dataprep.records import Record, Refusal, digest_of
 
-_CHUNK_BYTES = 1 << 20
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_COMPRESSIONS = {".gz": "gzip", ".zst": "zstd", ".zstd": "zstd"}
 
 
 class Line(NamedTuple):
@@ -58,32 +56,35 @@ def read_lines(path: Path, line_bytes_max: int) -> Iterator[Line | BrokenStream]
 
     reason = ""
     try:
-        with _open(path) as stream:
-            while chunk := stream.read(_CHUNK_BYTES):
-                begin = 0
-                while True:
-                    feed = chunk.find(b"\n", begin)
-                    piece = chunk[begin:] if feed < 0 else chunk[begin:feed]
-                    length += len(piece)
-                    if passing is None and length > line_bytes_max:
-                        passing = xxhash.xxh3_128()
-                        for earlier in pieces:
-                            passing.update(earlier)
-                        pieces = []
-                    if passing is not None:
-                        passing.update(piece)
-                    elif piece:
-                        pieces.append(piece)
-                    if feed < 0:
-                        break
-                    line = finished()
-                    if line.content is None or line.content.strip():
-                        yield line
-                    offset += length + 1
-                    length, pieces, passing = 0, [], None
-                    begin = feed + 1
-    except OSError as error:
-        reason = _reason(error)
+        for chunk in read_pieces(path):
+            begin = 0
+            while True:
+                feed = chunk.find(b"\n", begin)
+                piece = chunk[begin:] if feed < 0 else chunk[begin:feed]
+                length += len(piece)
+                if passing is None and length > line_bytes_max:
+                    passing = xxhash.xxh3_128()
+                    for earlier in pieces:
+                        passing.update(earlier)
+                    pieces = []
+                if passing is not None:
+                    passing.update(piece)
+                elif piece:
+                    pieces.append(piece)
+                if feed < 0:
+                    break
+                line = finished()
+                if line.content is None or line.content.strip():
+                    yield line
+                offset += length + 1
+                length, pieces, passing = 0, [], None
+                begin = feed + 1
+    except TruncatedError:
+        reason = "truncated"
+    except CorruptError:
+        reason = "corrupt"
+    except OSError:
+        reason = "unreadable"
     line = finished()
     if reason:
         content = line.content
@@ -120,16 +121,6 @@ def read_records(
             yield Refusal(name, line.offset, row, line.length, digest_of(line.content), found)
         else:
             yield found
-
-
-def _open(path: Path) -> Any:
-    return pa.input_stream(str(path), compression=_COMPRESSIONS.get(path.suffix.lower()))
-
-
-def _reason(error: OSError) -> str:
-    if error.errno is not None:
-        return "unreadable"  # the operating system says so: permissions, a failing disk
-    return "truncated" if "runcated" in str(error) else "corrupt"
 
 
 def _parse(content: bytes) -> dict[str, Any] | str:
