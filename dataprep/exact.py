@@ -78,10 +78,10 @@ def check_identifiers(identifiers: pa.Table) -> None:
         if count > 1:
             source, _, identifier = name.partition(":")
             raise UserError(
-                f"source '{source}'",
-                f"the id '{identifier}' on {count} documents",
-                "each id once",
-                "name another id column, or none: path and row are then the id",
+                f"sources.{source}.columns.id",
+                f"'{identifier}' on {count} documents",
+                "a different id for each record",
+                "leave columns.id out: then the file's path and the row make the id",
             )
 
 

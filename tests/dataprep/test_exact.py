@@ -70,7 +70,7 @@ def test_an_id_that_is_there_twice_is_refused_in_one_line() -> None:
     table = pa.table(
         {"id_hash": identifier_hashes(pa.array(ids)), "id": ids}, schema=IDENTIFIER_SCHEMA
     )
-    with pytest.raises(UserError, match=r"^source 'news': got the id '2' on 2 documents, expected"):
+    with pytest.raises(UserError, match=r"^sources\.news\.columns\.id: got '2' on 2 documents"):
         check_identifiers(table)
     check_identifiers(table.slice(0, 3))
 

@@ -31,4 +31,5 @@ def test_seeds_are_honoured_at_every_border_of_the_algorithm(size: int) -> None:
 def test_slices_are_hashed_one_by_one() -> None:
     data = np.frombuffer(b"onetwothree", np.uint8)
     hashes = hash_slices(np.array([0, 3, 6, 6, 11]), data)
-    assert hashes.tolist() == [xxhash.xxh64_intdigest(part) for part in (b"one", b"two", b"", b"three")]
+    parts = (b"one", b"two", b"", b"three")
+    assert hashes.tolist() == [xxhash.xxh64_intdigest(part) for part in parts]

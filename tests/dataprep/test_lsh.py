@@ -42,9 +42,8 @@ def test_links_join_exactly_those_that_share_a_value_in_any_order(documents, ran
     values = np.array([value for value, _, _ in documents], np.uint64)
     order = np.array([(high, low) for _, high, low in documents], np.uint64).reshape(-1, 2)
     found = links(values, order, rows, band_size_max=1000)
-    expected = {
-        (a, b) for a, b in itertools.combinations(range(len(documents)), 2) if values[a] == values[b]
-    }
+    pairs = itertools.combinations(range(len(documents)), 2)
+    expected = {(a, b) for a, b in pairs if values[a] == values[b]}
     closed = closure(found.edges.tolist(), len(documents))
     assert {pair for pair in expected if closed[pair[0]] == closed[pair[1]]} == expected
     assert all(values[a] == values[b] for a, b in found.edges)

@@ -20,7 +20,10 @@ ENGLISH = [
     "Ärger über Öfen: STRASSE, straße, Straẞe – viele Wörter in einer Zeile, gewiß!",
     "word " * 5000,
 ]
-CHINESE = ["水车转动，推动它的水继续流淌；水车再次转动。GPU 与 CPU 都可以。", "数据 清洗\n与去重" * 700]
+CHINESE = [
+    "水车转动，推动它的水继续流淌；水车再次转动。GPU 与 CPU 都可以。",
+    "数据 清洗\n与去重" * 700,
+]
 
 
 def datasketch_signature(text: str, characters: bool, num_permutations: int) -> MinHash:

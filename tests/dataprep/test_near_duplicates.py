@@ -73,9 +73,7 @@ def test_components_are_compared_in_themselves_in_the_order_of_content_hashes() 
 
 def test_a_chain_does_not_drop_its_far_end() -> None:
     # Neighbours in the chain are 0.9 alike, its ends are not: components would keep one of five.
-    rows = [
-        (0, bytes([i]) * 16, f"s:{i}", list(range(6 * i, 6 * i + 114))) for i in range(5)
-    ]
+    rows = [(0, bytes([i]) * 16, f"s:{i}", list(range(6 * i, 6 * i + 114))) for i in range(5)]
     found = verify(table(rows), 0.9)
     pairs = {(row["row"], row["survivor_row"]) for row in found.to_pylist()}
     assert pairs == {(1, 0), (3, 2)}

@@ -42,7 +42,9 @@ def hashed(shingles: set[str]) -> list[int]:
 
 
 # Letters whose case changes their length or meaning, words' borders, ideographs, and all others.
-AWKWARD = st.sampled_from("AbÄẞİıΣσςΑǅKÅȺ_-'’.09٣²\u0301\u200d \n\t\u3000\u00a0中文字かなカナ한글🙂𠀀")
+AWKWARD = st.sampled_from(
+    "AbÄẞİıΣσςΑǅKÅȺ_-'’.09٣²\u0301\u200d \n\t\u3000\u00a0中文字かなカナ한글🙂𠀀"
+)
 TEXTS = st.text(st.one_of(AWKWARD, st.characters(exclude_categories=["Cs"])), max_size=120)
 
 
