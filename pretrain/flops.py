@@ -69,8 +69,8 @@ def estimate_memory(pretrain: Pretrain, padded_vocab_size: int) -> Memory:
     ends = 2 if parallel.pipeline == 1 and not shape.tied_embeddings else 1
     vocabulary = ends * padded_vocab_size * shape.hidden_size
     norms = (2 * stage_layers + 1) * shape.hidden_size
-    divided = stage_layers * layer_parameters(shape) + vocabulary
-    parameters = divided // parallel.tensor + norms
+    layers = stage_layers * (layer_parameters(shape) - 2 * shape.hidden_size)
+    parameters = (layers + vocabulary) // parallel.tensor + norms
     width = 2 if training.precision == "bf16" else 4
     positions = training.micro_batch_size * shape.sequence_length
     per_layer = positions * shape.hidden_size * (10 + 24 / parallel.tensor) * width / 2

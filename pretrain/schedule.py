@@ -30,7 +30,7 @@ def learning_rate(training: Training, iteration: int) -> float:
     length = training.iterations - start
     progress = min(max(iteration - start + 1, 0) / length, 1.0)
     if training.schedule == "cosine":
-        height = (1 + math.cos(math.pi * progress)) / 2
+        depth = (1 - math.cos(math.pi * progress)) / 2
     else:
-        height = 1 - progress
-    return training.lr_min + (training.lr_peak - training.lr_min) * height
+        depth = progress
+    return training.lr_peak - (training.lr_peak - training.lr_min) * depth
