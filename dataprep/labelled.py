@@ -77,6 +77,7 @@ def read_examples(config: Classifier, where: str, seed: int) -> Examples:
             positives.append(positive)
         prepared = prepare(pa.array(texts, pa.large_string())).to_pylist()
         for text, positive in zip(prepared, positives, strict=True):
+            text = " ".join(text.split())
             known = labels.setdefault(text, positive)
             if known is not positive:
                 labels[text] = None
@@ -117,7 +118,12 @@ def prepare(texts: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
         r"([\p{Han}\p{Hiragana}\p{Katakana}]|[!-/:-@\[-^`{-~]|[。，、！？：；（）《》「」])",
         r" \1 ",
     )
-    return pc.utf8_trim_whitespace(pc.replace_substring_regex(texts, r"[\s\x00\x0b\p{Z}]+", " "))
+    # Plain blanks stay as they are, being most of all: fastText counts several as one.
+    return pc.replace_substring_regex(
+        texts,
+        r"[\t\n\r\x00\x0b\x0c\x1c-\x1f\x{85}\x{a0}\p{Zl}\p{Zp}\x{1680}\x{2000}-\x{200a}\x{202f}\x{205f}\x{3000}]",
+        " ",
+    )
 
 
 def _read(label: Label, path: Path, where: str) -> Iterator[tuple[str, bool]]:
