@@ -19,7 +19,7 @@ def learning_rate(training: Training, iteration: int) -> float:
     """
     assert 0 <= iteration < training.iterations
     if iteration < training.warmup_iterations:
-        return training.lr_peak * (iteration + 1) / training.warmup_iterations
+        return training.lr_peak * ((iteration + 1) / training.warmup_iterations)
     if training.schedule == "constant":
         return training.lr_peak
     start = training.warmup_iterations
