@@ -117,6 +117,17 @@ def test_every_threshold_has_its_signal_and_side() -> None:
             assert rule.minimum == rule.reason.endswith("_low")
 
 
+def test_every_rule_stands_in_the_documentation(repository: Path) -> None:
+    page = (repository / "docs" / "dataprep.md").read_text(encoding="utf-8")
+    chinese = {
+        rule.reason.partition(".")[2]: rule for rule in rules.rules_of(Dataprep(), "chinese")
+    }
+    for rule in rules.rules_of(Dataprep(), "gopher"):
+        name = rule.reason.partition(".")[2]
+        value = f"{chinese[name].threshold:g}" if name in chinese else "-"
+        assert f"| `{name}` | {rule.threshold:g} | {value} |" in page
+
+
 def test_the_bound_itself_passes() -> None:
     low = rules.Rule("gopher.x_low", "signals_x", True, 2.0)
     high = rules.Rule("gopher.x_high", "signals_x", False, 2.0)
