@@ -103,7 +103,7 @@ class Fit(Model):
     confidence: float = Field(0.95, gt=0.0, lt=1.0)
     """Probability content of every interval."""
     polished_starts: int = Field(32, ge=1, le=4_500)
-    """How many of the best grid points are polished by L-BFGS."""
+    """How many of the best grid points are polished."""
     hold_out: Literal["largest", "none"] = "largest"
     """Which run is left out of the fit and predicted: the one with the most FLOP, or none."""
     seed: int = Field(0, ge=0, le=2**31 - 1)
