@@ -33,8 +33,15 @@ def read_records(
         with pq.ParquetFile(path) as file:
             wanted = _check_columns(file.schema_arrow, columns, name)
             for batch in file.iter_batches(batch_size=_batch_rows(file), columns=wanted):
-                for value in _values(batch, columns):
-                    yield _record(value, f"{name}#{row}", row, id_prefix, columns, license, limits)
+                for content, value in _values(batch, columns):
+                    problem = _problem(content, value, columns, limits)
+                    if problem is None:
+                        assert content is not None and value is not None
+                        yield _record(content, value, f"{name}#{row}", id_prefix, columns, license)
+                    else:
+                        length = None if content is None else len(content)
+                        digest = None if content is None else digest_of(content)
+                        yield Refusal(name, None, row, length, digest, problem)
                     row += 1
     except (pa.ArrowInvalid, OSError) as error:
         unreadable = isinstance(error, OSError) and error.errno is not None
@@ -73,46 +80,53 @@ def _batch_rows(file: pq.ParquetFile) -> int:
     return max(1, min(_ROWS_MAX, BATCH_BYTES // max(row_bytes, 1)))
 
 
-def _values(batch: pa.RecordBatch, columns: Columns) -> Iterator[dict[str, Any]]:
+def _values(
+    batch: pa.RecordBatch, columns: Columns
+) -> Iterator[tuple[bytes | None, dict[str, Any] | None]]:
+    """Text and the other columns of each row; None for these if one of them is not UTF-8."""
     # Parquet does not check that its strings are UTF-8: as bytes, each is judged on its own.
     text = batch.column(columns.text)
     if pa.types.is_dictionary(text.type):
         text = text.dictionary_decode()
     texts = text.cast(pa.large_string()).view(pa.large_binary())
-    others = batch.drop_columns([columns.text]).to_pylist()
-    for content, value in zip(texts, others or [{}] * batch.num_rows, strict=True):
-        value[columns.text] = content.as_py()
-        yield dict(value)
+    others = batch.drop_columns([columns.text])
+    for index, content in enumerate(texts):
+        try:
+            value = {name: others.column(name)[index].as_py() for name in others.schema.names}
+        except UnicodeDecodeError:
+            value = None
+        yield content.as_py(), value
+
+
+def _problem(
+    content: bytes | None, value: dict[str, Any] | None, columns: Columns, limits: Dataprep
+) -> str | None:
+    """Why a row is no document, or None if it is one."""
+    if content is None:
+        return "text_missing"
+    if value is None:
+        return "bad_utf8"
+    try:
+        problem = text_problem(content.decode(), limits.document_bytes_max)
+    except UnicodeDecodeError:
+        return "bad_utf8"
+    if problem is None and columns.id is not None and value[columns.id] in (None, ""):
+        return "id_missing"
+    return problem
 
 
 def _record(
+    content: bytes,
     value: dict[str, Any],
     place: str,
-    row: int,
     id_prefix: str,
     columns: Columns,
     license: str | None,
-    limits: Dataprep,
-) -> Record | Refusal:
-    name = place.rpartition("#")[0]
-    content = value[columns.text]
-    if content is None:
-        return Refusal(name, None, row, None, None, "text_missing")
-    try:
-        text = content.decode()
-    except UnicodeDecodeError:
-        return Refusal(name, None, row, len(content), digest_of(content), "bad_utf8")
-    problem = text_problem(text, limits.document_bytes_max)
-    identity = place
-    if columns.id is not None:
-        own = value[columns.id]
-        identity = "" if own is None else _plain(own)
-        problem = problem or (None if identity else "id_missing")
-    if problem is not None:
-        return Refusal(name, None, row, len(content), digest_of(content), problem)
+) -> Record:
+    identity = place if columns.id is None else _plain(value[columns.id])
     return Record(
         id=id_prefix + identity,
-        text=text,
+        text=content.decode(),
         url=_optional(value, columns.url),
         license=_optional(value, columns.license) or license,
         meta=tuple((key, _plain(value[key])) for key in columns.meta if value.get(key) is not None),

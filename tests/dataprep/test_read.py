@@ -241,6 +241,26 @@ def test_parquet_of_other_string_types_and_of_bad_utf8(tmp_path: Path) -> None:
     ]
 
 
+def test_parquet_with_odd_values_beside_the_text(tmp_path: Path) -> None:
+    table = pa.table(
+        {
+            "text": ["a", "b", "c", "d"],
+            "key": [1, 2, None, 4],
+            "url": pa.array([b"x", b"\xff", b"y", b"z"], pa.binary()).view(pa.string()),
+            "when": pa.array([0, 0, 0, 10**9], pa.timestamp("s")),
+            "more": [{"n": [1]}, None, None, {"n": None}],
+        }
+    )
+    pq.write_table(table, tmp_path / "x.parquet")
+    columns = Columns(id="key", url="url", meta=("when", "more"))
+    documents, quarantine = everything(tmp_path, source("parquet", columns=columns))
+    assert [(d["id"], d["meta"]) for d in documents] == [
+        ("s:1", {"when": "1970-01-01T00:00:00", "more": '{"n":[1]}'}),
+        ("s:4", {"when": "2001-09-09T01:46:40", "more": '{"n":null}'}),
+    ]
+    assert [(q["row"], q["reason"]) for q in quarantine] == [(1, "bad_utf8"), (2, "id_missing")]
+
+
 def test_parquet_without_the_column_is_the_recipes_fault(tmp_path: Path) -> None:
     pq.write_table(pa.table({"body": ["a"], "n": [1]}), tmp_path / "x.parquet")
     with pytest.raises(UserError, match=r"columns.text: got 'text'.*body, n"):
