@@ -58,10 +58,15 @@ def record_duration(directory: Path, stage: str, seconds: float, status: str = "
 
 
 def last_duration(directory: Path) -> float | None:
-    """Seconds of the last finished build of this directory, or None if there was none."""
+    """Seconds of the last finished build of this directory, all its stages; None: there was none.
+
+    What an interrupted build had done before is not counted: it says how long the last start took.
+    """
     path = directory / "logs" / "durations.jsonl"
     if not path.exists():
         return None
     events = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    done = [event["seconds"] for event in events if event["status"] == "done"]
-    return float(done[-1]) if done else None
+    done = {
+        event["stage"]: float(event["seconds"]) for event in events if event["status"] == "done"
+    }
+    return sum(done.values()) if done else None

@@ -10,6 +10,7 @@ from launch.manifest import FILE_NAME
 from launch.recipe import Recipe
 
 WIDTH = 19
+REASONS_MAX = 10
 
 
 def print_summary(recipe: Recipe) -> None:
@@ -40,8 +41,13 @@ def _documents(facts: Mapping[str, Any]) -> Iterator[str]:
     yield _line("documents", f"{total:,} in, {facts['bytes_in'] / 1e6:.1f} MB")
     kept = f"{facts['kept']:,} ({_share(facts['kept'], total)}), {facts['bytes_kept'] / 1e6:.1f} MB"
     yield _line("  kept", kept)
-    for reason, count in sorted(facts["dropped"].items(), key=lambda item: (-item[1], item[0])):
+    reasons = sorted(facts["dropped"].items(), key=lambda item: (-item[1], item[0]))
+    for reason, count in reasons[:REASONS_MAX]:
         yield _line(f"  dropped {count:>8,}", f"{reason} ({_share(count, total)})")
+    rest = reasons[REASONS_MAX:]
+    if rest:
+        count = sum(count for _, count in rest)
+        yield _line(f"  dropped {count:>8,}", f"{len(rest)} further reasons: report.html")
     yield _line("  quarantined", f"{facts['quarantined']:,} records that could not be read")
     duplicates = facts["duplicates"]
     yield _line("duplicates", f"{duplicates['exact']:,} exact, {duplicates['near']:,} near")

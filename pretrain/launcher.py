@@ -24,7 +24,7 @@ from launch.errors import (
     UserError,
 )
 from launch.lock import lock
-from launch.log import get_logger
+from launch.log import get_logger, timed
 from launch.manifest import read_manifest
 from launch.process import die_with_parent
 from launch.recipe import Recipe, load_recipe
@@ -82,7 +82,8 @@ def run_ladder(recipe: Recipe, *, force: bool = False, dry_run: bool = False) ->
         for each in recipes_of(directory):
             print(f"{describe(make_plan(each)).splitlines()[0]}")
         return
-    run_directory_of_recipes(directory, recipe.execution.workers, force=force)
+    with timed(directory, "ladder runs"):
+        run_directory_of_recipes(directory, recipe.execution.workers, force=force)
 
 
 def run_directory_of_recipes(directory: Path, workers: int, *, force: bool = False) -> None:
