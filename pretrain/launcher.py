@@ -82,8 +82,7 @@ def run_ladder(recipe: Recipe, *, force: bool = False, dry_run: bool = False) ->
         for each in recipes_of(directory):
             print(f"{describe(make_plan(each)).splitlines()[0]}")
         return
-    with timed(directory, "ladder runs"):
-        run_directory_of_recipes(directory, recipe.execution.workers, force=force)
+    run_directory_of_recipes(directory, recipe.execution.workers, force=force)
 
 
 def run_directory_of_recipes(directory: Path, workers: int, *, force: bool = False) -> None:
@@ -103,7 +102,10 @@ def run_directory_of_recipes(directory: Path, workers: int, *, force: bool = Fal
         log.info("%s: %d runs up to date", directory, len(plans))
         return
     log.info("%s: %d of %d runs to train, %d at a time", directory, waiting, len(plans), workers)
-    with tempfile.TemporaryDirectory(prefix="gristmill-") as scratch:
+    with (
+        timed(directory, "runs"),
+        tempfile.TemporaryDirectory(prefix="gristmill-") as scratch,
+    ):
         number = min(workers, waiting)
         _train(
             [
