@@ -26,11 +26,8 @@ def learning_rate(training: Training, iteration: int) -> float:
     if training.schedule == "wsd":
         decay = math.ceil(training.decay_fraction * training.iterations)
         start = max(start, training.iterations - decay)
-    # `progress` goes from 0 at the last iteration at the peak to 1 at the last of all.
-    length = training.iterations - start
-    progress = min(max(iteration - start + 1, 0) / length, 1.0)
+    # `depth` goes from 0 at the last iteration at the peak to 1 at the last of all.
+    depth = min(max(iteration - start + 1, 0) / (training.iterations - start), 1.0)
     if training.schedule == "cosine":
-        depth = (1 - math.cos(math.pi * progress)) / 2
-    else:
-        depth = progress
+        depth = (1 - math.cos(math.pi * depth)) / 2
     return training.lr_peak - (training.lr_peak - training.lr_min) * depth
