@@ -23,7 +23,14 @@ from dataprep.workspace import Workspace
 from launch.errors import UserError
 from launch.lock import lock
 from launch.log import get_logger, timed
-from launch.manifest import Input, Manifest, check_current, digest_json, write_manifest
+from launch.manifest import (
+    Input,
+    Manifest,
+    check_current,
+    digest_file,
+    digest_json,
+    write_manifest,
+)
 from launch.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -152,14 +159,17 @@ def build(recipe: Recipe, inputs: list[Input]) -> Manifest:
 
 
 def _workspace(recipe: Recipe, inputs: list[Input]) -> Workspace:
-    """The working directory of this configuration and these inputs.
+    """The working directory of this configuration, these inputs and this code.
 
-    The number of partitions is no part of the result but of the pieces on the way to it.
+    The number of partitions is no part of the result but of the pieces on the way to it; and what
+    another version of the code has left is not gone on with.
     """
     read = [(entry.path, entry.digest) for entry in inputs]
     partitions = recipe.dataprep.near_duplicates.partitions
-    digest = digest_json([config_of(recipe), read, partitions]).removeprefix("xxh3_128:")
-    return Workspace(recipe.documents.resolve() / "work" / digest)
+    code = [digest_file(path) for path in sorted(Path(__file__).parent.glob("*.py"))]
+    digest = digest_json([config_of(recipe), read, partitions, code])
+    name = digest.removeprefix("xxh3_128:")
+    return Workspace(recipe.documents.resolve() / "work" / name)
 
 
 def _train_classifiers(recipe: Recipe) -> "dict[Name, TrainedClassifier]":
