@@ -42,7 +42,7 @@ _VERSION_BEFORE = re.compile(
 _VERSION_AFTER = re.compile(r"[-+~_][A-Za-z]|-[0-9]{1,3}(?![0-9.])")
 _ADDRESS_BEFORE = re.compile(
     r"\b(?:ips?|ipv4|address|addresses|addr|hosts?|server|servers|ping|gateway|dns|nameserver"
-    r"|resolver|inet|peer|client|subnet|proxy|listen)\b|://|@"
+    r"|resolver|inet|peer|client|subnet|proxy|listen)\b|(?:://|@)[^\s/]{0,20}\Z"
     r"|地址|主机|主機|服务器|伺服器",
     re.IGNORECASE | re.ASCII,
 )

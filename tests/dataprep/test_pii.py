@@ -59,6 +59,7 @@ def test_found(text: str, expected: str) -> None:
         "SQLite 3.6.23.1 (2010-03-26)",
         "pip install thing==12.34.56.78",
         "foo-9.10.200.4.tar.gz",
+        "From: someone at x\nUser-Agent: Thunderbird 1.5.0.9 (X11/20061227)",
         "27.2.8.2. Synchronous Replication",
         "OID 1.3.6.1.4.1",
         "netmask 255.255.255.0 gateway 192.168.1.1 on 127.0.0.1 or 0.0.0.0",
