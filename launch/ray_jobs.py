@@ -1,9 +1,9 @@
 """Ray jobs: the `ray job submit` line that runs a recipe on a cluster that Ray already manages.
 
-The line passes through two shells: the one that it is typed into, and `sh` on the cluster, to which
-Ray hands the words joined by Windows' rules (`subprocess.list2cmdline`). Words that survive that
-travel as they are; others (quotes, tabs, double spaces in a name) travel as base64 and are started
-by this module on the other side: `python -m launch.ray_jobs BASE64`.
+The line passes through two shells: the one that it is typed into, and `sh` on the cluster, for
+which Ray joins the words again by rules of its own (a shell's in Ray 2.60, Windows' before). Words
+that need no quoting mean the same under both; where a name does need it, all of them travel packed
+as base64 and are started by this module on the other side.
 """
 
 import base64
@@ -12,7 +12,6 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
-from subprocess import list2cmdline
 
 from pydantic import Field
 
@@ -44,11 +43,11 @@ def job_command(
     options = options or RayOptions()
     # Last, so that it wins: the job is to use the cluster, whatever the recipe says.
     words = ["run", path, *overrides, "execution.ray_address=auto"]
-    wanted = ["env", f"--chdir={directory}", options.python, "-m", "launch", *words]
-    entry = shlex.join(wanted).split(" ")
-    if list2cmdline(entry) != shlex.join(wanted) or not entry_is_plain(entry):
+    entry = ["env", f"--chdir={directory}", options.python, "-m", "launch", *words]
+    if shlex.join(entry) != " ".join(entry):
         data = json.dumps({"directory": directory, "words": words}).encode()
-        entry = [options.python, "-m", "launch.ray_jobs", base64.urlsafe_b64encode(data).decode()]
+        packed = base64.urlsafe_b64encode(data).decode()
+        entry = [options.python, "-m", "launch.ray_jobs", packed]
     command = ["ray", "job", "submit", f"--address={options.address}"]
     if options.submission_id:
         command.append(f"--submission-id={options.submission_id}")
@@ -67,11 +66,6 @@ def render(
 ) -> str:
     """`job_command` as one line for a shell."""
     return shlex.join(job_command(path, overrides, options, directory)) + "\n"
-
-
-def entry_is_plain(entry: Sequence[str]) -> bool:
-    """Whether the words hold nothing that a line break or a log could garble."""
-    return all(word.isprintable() for word in entry)
 
 
 def main() -> None:

@@ -136,8 +136,9 @@ def _config(first: Rung) -> dict[str, Any]:
     recipe that differs only in what the ladder replaces (the plan's, say) has the same ladder.
     """
     data = first.recipe.to_dict()
+    table = data.pop("scaling")["ladder"]
     del data["execution"], data["run"]["name"]
-    return {**data, "scaling": {"ladder": data["scaling"]["ladder"]}}
+    return {"ladder": table, "recipe": data}
 
 
 def _check_tokens(recipe: Recipe, runs: list[Rung]) -> None:
