@@ -128,7 +128,8 @@ def build(recipe: Recipe, inputs: list[Input]) -> Manifest:
     from dataprep.rehearsal import rehearse_once
     from launch.ray_cluster import ray_session
 
-    directory, config = recipe.documents, config_of(recipe)
+    # Absolute, because workers have their own working directory.
+    directory, config = recipe.documents.resolve(), config_of(recipe)
     shards = read.shards(recipe.sources, Path.cwd())
     work = _workspace(recipe, inputs)
     rehearse_once()
