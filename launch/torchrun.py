@@ -37,6 +37,8 @@ def environment(processes: int) -> dict[str, str]:
         "GLOO_SOCKET_IFNAME": "lo",
         # The agent's own store ends with the agent, while trainers may still be saying goodbye.
         "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",
+        # Seconds that torchrun leaves a trainer that it asked to stop: a checkpoint takes its time.
+        "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": "300",
         # The launcher's id, for `launch.process.die_with_parent`.
         "GRISTMILL_PARENT": str(os.getpid()),
     }

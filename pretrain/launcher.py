@@ -165,21 +165,23 @@ class _Child:
             preexec_fn=die_with_parent,
         )
 
-    def outcome(self) -> tuple[int, str, str]:
-        """Exit code, message and hint, once the process has ended."""
+    def outcome(self, asked: bool) -> tuple[int, str, str]:
+        """Exit code, message and hint, once the process has ended; `asked`: it was told to."""
         try:
             status = json.loads(self.status.read_text(encoding="utf-8"))
         except FileNotFoundError:
+            if asked:
+                return 3, "stopped before it could save anything new", "the same command goes on"
             how = f"ended with {self.process.returncode} and said nothing"
             return 5, f"a trainer {how}: killed, or out of memory", "the same command goes on"
         return status["exit_code"], status["message"], status["hint"]
 
 
 def _train(children: list[_Child]) -> None:
-    with _passing_signals_on(children):
+    with _passing_signals_on(children) as passed:
         for child in children:
             child.process.wait()
-    outcomes = [child.outcome() for child in children]
+    outcomes = [child.outcome(asked=bool(passed)) for child in children]
     failures = [outcome for outcome in outcomes if outcome[0] != 0]
     if not failures:
         return
@@ -190,8 +192,12 @@ def _train(children: list[_Child]) -> None:
 
 
 @contextlib.contextmanager
-def _passing_signals_on(children: list[_Child]) -> Iterator[None]:
-    def pass_on(_number: int, _frame: object) -> None:
+def _passing_signals_on(children: list[_Child]) -> Iterator[list[int]]:
+    """Hand signals to stop on to the children; yields those that came."""
+    passed: list[int] = []
+
+    def pass_on(number: int, _frame: object) -> None:
+        passed.append(number)
         for child in children:
             if child.process.poll() is None:
                 child.process.send_signal(signal.SIGTERM)
@@ -199,7 +205,7 @@ def _passing_signals_on(children: list[_Child]) -> Iterator[None]:
     numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
     before = {number: signal.signal(number, pass_on) for number in numbers}
     try:
-        yield
+        yield passed
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
