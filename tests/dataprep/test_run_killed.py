@@ -12,7 +12,9 @@ import orjson
 import psutil
 import pytest
 
+from dataprep.__main__ import app
 from dataprep.run import run
+from launch.cli import main
 from launch.errors import LockedError
 from launch.manifest import Manifest, read_manifest
 from launch.recipe import load_recipe
@@ -97,6 +99,26 @@ def test_a_killed_driver_goes_on_where_it_was(
     assert manifest is not None
     assert manifest.files_digest == undisturbed.files_digest
     assert finished, "the kill came before the first piece"
+
+
+def test_the_command_explains_a_document_and_refuses_a_wrong_recipe_in_one_line(
+    undisturbed: Manifest, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "root"
+    recipe = write_recipe(root, folder)
+    with pytest.raises(SystemExit) as stop:
+        main(app, ["run", str(recipe), "sources.0.paths=['nowhere/*.jsonl']"])
+    message = capsys.readouterr().err
+    assert stop.value.code == 2
+    assert message.startswith("error: sources.topics.paths: got no file for 'nowhere/*.jsonl'")
+    assert not (root / "documents" / "manifest.json").exists()
+    with pytest.raises(SystemExit) as stop:
+        main(app, ["run", str(recipe)])
+    assert stop.value.code == 0
+    with pytest.raises(SystemExit) as stop:
+        main(app, ["explain", str(recipe), "topics:0.jsonl#0"])
+    assert stop.value.code == 0
+    assert "topics:0.jsonl#0" in capsys.readouterr().out
 
 
 @pytest.mark.slow
