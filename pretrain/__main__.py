@@ -41,5 +41,15 @@ def check_command(target: Target, overrides: Overrides = None) -> None:
     print(describe(make_plan(load_recipe(target, overrides or ()))))
 
 
+@app.command("evaluate")
+def evaluate_command(target: Target) -> None:
+    """Measure a run's last checkpoint on the whole validation split; JSON on stdout."""
+    import json
+
+    from pretrain.evaluate_run import evaluate_run
+
+    print(json.dumps(evaluate_run(target)))
+
+
 if __name__ == "__main__":
     main(app)

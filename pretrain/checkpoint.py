@@ -77,8 +77,7 @@ def load(directory: Path, stage: Stage, optimizer: Any, parallel: Parallel, worl
     if name is None:
         return 0
     checkpoint = directory / name
-    manifest = read_manifest(checkpoint, KIND, VERSION)
-    _verify(checkpoint, manifest, world)
+    manifest = _open(checkpoint, world)
     same_layout = manifest.facts["layout"] == parallel.model_dump()
     state = _sharded_state(stage, optimizer, is_loading=True)
     if same_layout:
@@ -90,6 +89,21 @@ def load(directory: Path, stage: Stage, optimizer: Any, parallel: Parallel, worl
         torch.set_rng_state(loaded["rng"]["cpu"])
         if torch.cuda.is_available():
             torch.cuda.set_rng_state(loaded["rng"]["cuda"])
+    return int(manifest.facts["iteration"])
+
+
+def load_weights(directory: Path, stage: Stage, world: World) -> int:
+    """Load only the model of what `latest` names; the number of updates it has seen.
+
+    Raises `UserError` if there is no checkpoint or it is not whole.
+    """
+    name = latest(directory)
+    if name is None:
+        raise UserError(str(directory), "no checkpoint", "one that a run has saved")
+    manifest = _open(directory / name, world)
+    state = {"model": stage.model.sharded_state_dict(metadata=dict(_METADATA))}
+    loaded = megatron.load_checkpoint(state, directory / name)
+    stage.model.load_state_dict(loaded["model"], strict=True)
     return int(manifest.facts["iteration"])
 
 
@@ -142,8 +156,10 @@ def _seal(directory: Path, iteration: int, parallel: Parallel, config_digest: st
     )
 
 
-def _verify(checkpoint: Path, manifest: Manifest, world: World) -> None:
-    """Compare the digests, each rank its share of the files; all ranks learn what was found."""
+def _open(checkpoint: Path, world: World) -> Manifest:
+    """The manifest, once the digests of all files were found to be right: each rank compares its
+    share of them, all ranks learn the answer."""
+    manifest = read_manifest(checkpoint, KIND, VERSION)
     bad = [
         index
         for index, entry in enumerate(manifest.files)
@@ -163,6 +179,7 @@ def _verify(checkpoint: Path, manifest: Manifest, world: World) -> None:
             f"write the name of an older checkpoint into {checkpoint.parent / 'latest'}, "
             "or begin again with --force",
         )
+    return manifest
 
 
 def _name(iteration: int) -> str:

@@ -28,15 +28,19 @@ def validate(
     pretrain: Pretrain,
     tokens_per_byte: float,
     world: World,
+    *,
+    whole: bool = False,
 ) -> Validation:
-    """Loss on the validation split, or on `training.valid_batches` batches spread evenly over it.
+    """Loss on `training.valid_batches` batches spread evenly over the validation split, or on the
+    `whole` of it.
 
     Bits per byte are the loss in bits times the tokens (end-of-document included) per byte of text
     of the whole split, so that models with different tokenizers can be compared (Gao et al. 2020,
     arXiv:2101.00027, section 3.1).
     """
     training = pretrain.training
-    chosen = sequences.chosen(training.valid_batches * training.batch_size)
+    most = len(sequences) if whole else training.valid_batches * training.batch_size
+    chosen = sequences.chosen(most)
     size = training.micro_batch_size
     num_micro_batches = -(-len(chosen) // (size * world.data_size))
     stage.wrapped.eval()

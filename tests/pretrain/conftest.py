@@ -148,7 +148,8 @@ class LayoutPool:
             text = rank.stdout.readline()
             assert text, f"a rank ended with {rank.wait(10)}"
             answers.append(json.loads(text))
-        assert all(answer == answers[0] for answer in answers), answers
+        known = [{**a, "ok": {**a.get("ok", {}), "threads": 0}} for a in answers]
+        assert all(answer == known[0] for answer in known), answers
         return answers[0]
 
     def _group(self, size: int) -> list["subprocess.Popen[str]"]:

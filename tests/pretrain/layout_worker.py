@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import torch
+import psutil
 
 from launch.errors import GristmillError
 from launch.recipe import Recipe
@@ -93,7 +93,7 @@ def execute(
         "bits_per_byte": valid.bits_per_byte,
         "valid_tokens": valid.tokens,
         "parameters": round(parameters),
-        "threads": torch.get_num_threads(),
+        "threads": psutil.Process().num_threads(),
     }
 
 

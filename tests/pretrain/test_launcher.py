@@ -1,5 +1,6 @@
 """Whole runs as a user starts them: killed, stopped, alone or after each other."""
 
+import json
 import os
 import signal
 import subprocess
@@ -134,6 +135,20 @@ def test_what_a_finished_run_leaves(alone: tuple[MakeRecipe, dict[str, Any]]) ->
     assert named == {"recipe.toml", "result.json", "checkpoints"}
     kept = sorted(p.name for p in (recipe.run_directory / "checkpoints").iterdir())
     assert kept == ["iteration-00000036", "iteration-00000040", "latest"]
+
+
+def test_a_saved_model_is_measured_on_the_whole_validation(
+    recipes_below: Callable[[Path], MakeRecipe], tmp_path: Path
+) -> None:
+    recipe = recipes_below(tmp_path)(
+        parallel={"tensor": 2}, training={"iterations": 6, "valid_batches": 1_000}
+    )
+    result = launcher.run(recipe)
+    command = [sys.executable, "-m", "pretrain", "evaluate", str(recipe.run_directory)]
+    measured = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+    assert measured["iteration"] == 6
+    assert measured["tokens"] == result["valid_tokens"]
+    assert measured["loss"] == pytest.approx(result["loss_valid"], rel=1e-6)
 
 
 def test_the_same_again_is_up_to_date_and_another_is_refused(

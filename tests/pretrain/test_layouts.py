@@ -41,7 +41,7 @@ class Trained:
         pool(self.recipe("one"), directory / "work", iterations=0, save=str(self.seed))
 
     def recipe(self, layout: str, **tables: dict[str, Any]) -> Recipe:
-        training = {"iterations": 40, "lr_peak": 3e-3, "batch_size": 8, "micro_batch_size": 2}
+        training = {"iterations": 40, "lr_peak": 3e-3, "batch_size": 8, "micro_batch_size": 4}
         return self._make(
             model={"layers": 4}, parallel=LAYOUTS[layout],
             training=training | tables.pop("training", {}), **tables,
@@ -219,3 +219,12 @@ def test_a_loss_that_is_not_a_number_stops_every_rank(trained: Trained, tmp_path
     for layout in ("one", "tensor-pipeline"):
         answer = trained._pool(trained.recipe(layout), tmp_path / "work", iterations=1, poison=True)
         assert answer["error"] == "NumericalError"
+
+
+def test_runs_in_one_process_leave_no_threads_behind(
+    layouts: Any, make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    counts = [
+        layouts(make_recipe(), tmp_path / "work", iterations=1)["ok"]["threads"] for _ in range(4)
+    ]
+    assert counts[-1] <= counts[0]
