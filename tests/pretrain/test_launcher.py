@@ -78,13 +78,13 @@ def test_a_run_killed_again_and_again_ends_as_one_that_was_not(
 ) -> None:
     tables = {
         "parallel": {"tensor": 2},
-        "training": {"iterations": 90, "valid_interval": 25},
+        "training": {"iterations": 60, "valid_interval": 25, "micro_batch_size": 4},
         "checkpoint": {"interval_iterations": 10},
     }
     undisturbed = launcher.run(make_recipe(name="undisturbed", **tables))
     killed = make_recipe(name="killed", **tables)
     directory = killed.run_directory
-    for victim, iteration in (("launcher", 15), ("trainer", 38), ("torchrun", 61)):
+    for victim, iteration in (("launcher", 13), ("trainer", 26), ("torchrun", 41)):
         process = begin(killed, tmp_path / "killed.toml")
         wait_for(directory, iteration, process)
         processes = family(process)
@@ -115,7 +115,8 @@ def alone(
 
 
 def small(make: MakeRecipe, name: str, **training: Any) -> Recipe:
-    return make(name=name, training={"iterations": 40, **training})
+    whole = {"valid_interval": 20, "valid_batches": 1_000}
+    return make(name=name, training={"iterations": 40, **whole, **training})
 
 
 def test_what_a_finished_run_leaves(alone: tuple[MakeRecipe, dict[str, Any]]) -> None:
@@ -138,15 +139,14 @@ def test_what_a_finished_run_leaves(alone: tuple[MakeRecipe, dict[str, Any]]) ->
 
 
 def test_a_saved_model_is_measured_on_the_whole_validation(
-    recipes_below: Callable[[Path], MakeRecipe], tmp_path: Path
+    alone: tuple[MakeRecipe, dict[str, Any]],
 ) -> None:
-    recipe = recipes_below(tmp_path)(
-        parallel={"tensor": 2}, training={"iterations": 6, "valid_batches": 1_000}
-    )
-    result = launcher.run(recipe)
-    command = [sys.executable, "-m", "pretrain", "evaluate", str(recipe.run_directory)]
+    make, result = alone
+    directory = small(make, "first").run_directory
+    command = [sys.executable, "-m", "pretrain", "evaluate", str(directory)]
     measured = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
-    assert measured["iteration"] == 6
+    assert measured["iteration"] == 40
+    # The run's own validations are of the whole split too.
     assert measured["tokens"] == result["valid_tokens"]
     assert measured["loss"] == pytest.approx(result["loss_valid"], rel=1e-6)
 
