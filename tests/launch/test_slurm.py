@@ -191,7 +191,7 @@ def test_a_job_runs_all_stages_and_ends(slurm: FakeSlurm) -> None:
     ]  # fmt: skip
     assert all("run.seed=2" in line for line in stages[1:])
     torchrun = next(line for line in stages if "torch.distributed.run" in line)
-    assert "--rdzv-endpoint=localhost:20007" in torchrun
+    assert "--rdzv-endpoint=localhost:20056" in torchrun
     assert "is_host=true" in torchrun
     assert not any("requeue" in line for line in slurm.noted())
 

@@ -123,7 +123,7 @@ def test_wider_models_learn_at_a_lower_rate() -> None:
 def test_a_ladder_that_would_repeat_tokens_is_refused(tmp_path: Path) -> None:
     recipe = recipe_at(tmp_path)
     write_tokens(recipe, train_tokens=200_000)
-    with pytest.raises(UserError, match=r"307,200 tokens for ladder-w32-307200, expected at most"):
+    with pytest.raises(UserError, match=r"256,000 tokens for ladder-w32-256000, expected at most"):
         ladder.run(recipe)
     assert not (recipe.scaling_directory / "ladder").exists()
 
@@ -146,7 +146,7 @@ def test_the_fit_finds_the_planted_law(recipe: Recipe) -> None:
     facts = fit.run(recipe).facts  # type: ignore[union-attr]
     law = facts["laws"]["chinchilla"]
     assert law["coefficients"]["a"]["value"] == pytest.approx(TRUTH.a, abs=1e-3)
-    assert law["held_out"][0]["name"] == "ladder-w96-307200"
+    assert law["held_out"][0]["name"] == "ladder-w96-256000"
     assert abs(law["held_out"][0]["error_share"]) < 1e-4
     assert "samples" not in law
 
@@ -212,11 +212,11 @@ def test_a_budget_below_one_iteration_is_refused(recipe: Recipe) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"status": "failed"}, r"ladder-w96-307200 \(failed\)"),
-        ({"epochs": 1.5}, "repeated epochs: ladder-w96-307200"),
+        ({"status": "failed"}, r"ladder-w96-256000 \(failed\)"),
+        ({"epochs": 1.5}, "repeated epochs: ladder-w96-256000"),
         ({"tokenizer_digest": "x"}, "tokenizer_digest"),
         ({"valid_tokens": 1}, "valid_tokens"),
-        ({"loss_valid": None}, "loss_valid: got ladder-w96-307200"),
+        ({"loss_valid": None}, "loss_valid: got ladder-w96-256000"),
     ],
 )
 def test_collect_names_the_run_that_does_not_belong(
@@ -229,8 +229,8 @@ def test_collect_names_the_run_that_does_not_belong(
 
 
 def test_collect_names_a_run_that_is_not_there(recipe: Recipe) -> None:
-    (recipe.run.root / "runs" / "ladder-w48-122880" / "result.json").unlink()
-    with pytest.raises(UserError, match=r"ladder-w48-122880: got no result for 1 of 12 runs"):
+    (recipe.run.root / "runs" / "ladder-w48-102400" / "result.json").unlink()
+    with pytest.raises(UserError, match=r"ladder-w48-102400: got no result for 1 of 12 runs"):
         collect.run(recipe)
 
 
