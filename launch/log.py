@@ -19,7 +19,7 @@ def get_logger(stage: str) -> logging.Logger:
     logger = logging.getLogger(f"gristmill.{stage}")
     root = logging.getLogger("gristmill")
     if not root.handlers:
-        handler = logging.StreamHandler(sys.stderr)
+        handler = _StandardError()
         handler.setFormatter(_Formatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S"))
         root.addHandler(handler)
         root.propagate = False
@@ -27,6 +27,13 @@ def get_logger(stage: str) -> logging.Logger:
         speaks = rank_zero or os.environ.get("LOG_ALL_RANKS") == "1"
         root.setLevel(logging.INFO if speaks else logging.ERROR)
     return logger
+
+
+class _StandardError(logging.Handler):
+    """Writes to what `sys.stderr` is at that moment: a bar or a test may have put another there."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(self.format(record), file=sys.stderr, flush=True)
 
 
 class _Formatter(logging.Formatter):

@@ -70,12 +70,12 @@ def _stages(recipe: Recipe) -> list[Stage]:
         import scaling.ladder
         import scaling.plan
 
-        ladder = recipe.scaling_directory / "ladder"
+        directory = recipe.scaling_directory
         stages += [
             Stage("ladder", scaling.ladder.run, recipe.tokens),
-            Stage("ladder runs", pretrain.launcher.run_ladder, ladder),
-            Stage("runs table", scaling.collect.run, ladder),
-            Stage("fit", scaling.fit.run, ladder),
-            Stage("plan", scaling.plan.run, ladder),
+            Stage("ladder runs", pretrain.launcher.run_ladder, directory / "ladder"),
+            Stage("runs table", scaling.collect.run, directory / "ladder"),
+            Stage("fit", scaling.fit.run, directory / "runs"),
+            Stage("plan", scaling.plan.run, directory / "fit"),
         ]
     return stages
