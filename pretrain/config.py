@@ -20,13 +20,13 @@ class Model(config.Model):
 
     layers: int = Field(4, ge=1, le=1_024)
     """Transformer layers; divisible by `parallel.pipeline`."""
-    hidden_size: int = Field(192, ge=8, le=65_536)
+    hidden_size: int = Field(128, ge=8, le=65_536)
     """Width of the residual stream; divisible by `heads`."""
-    heads: int = Field(6, ge=1, le=1_024)
+    heads: int = Field(4, ge=1, le=1_024)
     """Query heads; divisible by `kv_heads` and by `parallel.tensor`."""
     kv_heads: int = Field(2, ge=1, le=1_024)
     """Key and value heads, each shared by `heads / kv_heads` query heads."""
-    ffn_size: int = Field(512, ge=8, le=262_144)
+    ffn_size: int = Field(352, ge=8, le=262_144)
     """Width inside SwiGLU, which has three matrices of `hidden_size` by `ffn_size`."""
     sequence_length: int = Field(256, ge=8, le=1_048_576)
     """Tokens that the model sees at once."""
@@ -75,13 +75,13 @@ class Training(config.Model):
 
     iterations: int = Field(200, ge=1, le=100_000_000)
     """Optimizer updates in all."""
-    batch_size: int = Field(16, ge=1, le=1_048_576)
+    batch_size: int = Field(8, ge=1, le=1_048_576)
     """Sequences for each update, over all processes."""
     micro_batch_size: int = Field(4, ge=1, le=65_536)
     """Sequences that go through the model at once; changes speed and memory, not the result."""
-    lr_peak: float = Field(2e-3, gt=0, le=1.0)
+    lr_peak: float = Field(4e-3, gt=0, le=1.0)
     """Learning rate after the warm-up."""
-    lr_min: float = Field(2e-4, ge=0, le=1.0)
+    lr_min: float = Field(4e-4, ge=0, le=1.0)
     """Learning rate at the end, for the schedules that decay."""
     warmup_iterations: int = Field(20, ge=0)
     """Iterations of linear rise to `lr_peak`."""

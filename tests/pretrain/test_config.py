@@ -16,7 +16,7 @@ from pretrain.config import Pretrain
     [
         ("model", {"heads": 5}, "heads"),
         ("model", {"hidden_size": 30, "heads": 6, "kv_heads": 2}, "even"),
-        ("model", {"kv_heads": 4}, "kv_heads"),
+        ("model", {"kv_heads": 3}, "kv_heads"),
         ("training", {"micro_batch_size": 3}, "micro_batch_size"),
         ("training", {"warmup_iterations": 900}, "iterations"),
         ("training", {"lr_min": 0.5}, "lr_peak"),
