@@ -1,4 +1,7 @@
-"""`gristmill pretrain VERB TARGET`, the same as `python -m pretrain VERB TARGET`."""
+"""`gristmill pretrain VERB TARGET`, the same as `python -m pretrain VERB TARGET`.
+
+With `RANK` in the environment it is one process of a run, started by our launcher or by torchrun.
+"""
 
 import os
 import sys
@@ -16,12 +19,7 @@ def run_command(
     if "RANK" in os.environ:
         from pretrain import trainer
 
-        exit_code = trainer.main(target, overrides or (), force)
-        # Everything is on disk. To take torch, Megatron-core and gloo's threads apart would cost
-        # 1 s for one process and 2 to 3 s for four on two cores (2026-11-21).
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(exit_code)
+        _leave(trainer.main(target, overrides or (), force))
     from launch.recipe import load_recipe
     from pretrain import launcher
 
@@ -44,11 +42,21 @@ def check_command(target: Target, overrides: Overrides = None) -> None:
 @app.command("evaluate")
 def evaluate_command(target: Target) -> None:
     """Measure a run's last checkpoint on the whole validation split; JSON on stdout."""
-    import json
+    if "RANK" in os.environ:
+        from pretrain import trainer
 
-    from pretrain.evaluate_run import evaluate_run
+        _leave(trainer.evaluate(target))
+    from pretrain import launcher
 
-    print(json.dumps(evaluate_run(target)))
+    launcher.evaluate(target)
+
+
+def _leave(exit_code: int) -> None:
+    # Everything is on disk. To take torch, Megatron-core and gloo's threads apart would cost 1 s
+    # for one process and 2 to 3 s for four on two cores (2026-11-21).
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(exit_code)
 
 
 if __name__ == "__main__":

@@ -3,12 +3,10 @@
 The checkpoint may come from any layout; a run that is still going on may be looked at too.
 """
 
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from launch import torchrun
 from launch.recipe import Recipe, load_recipe
 from pretrain import checkpoint, model, parallel
 from pretrain.check import make_plan
@@ -21,7 +19,8 @@ from pretrain.train import open_corpus
 def evaluate_run(directory: Path) -> dict[str, Any]:
     """Loss (nats per token), bits per byte and number of tokens of the last checkpoint.
 
-    Raises `UserError` if `directory` is not that of a run, or has no whole checkpoint.
+    The environment must be that of the only rank of a world. Raises `UserError` if `directory` is
+    not that of a run, or has no whole checkpoint.
     """
     read_result(directory)
     tables = load_recipe(directory / "recipe.toml").to_dict()
@@ -29,7 +28,6 @@ def evaluate_run(directory: Path) -> dict[str, Any]:
     plan = make_plan(Recipe.from_dict(tables))
     pretrain, seed = plan.recipe.pretrain, plan.recipe.run.seed
     sequences = ValidationSequences(open_corpus(plan), pretrain.model.sequence_length)
-    os.environ.update(torchrun.single_process_environment())
     world = parallel.start(pretrain.parallel, seed)
     stage = model.build(pretrain, plan.padded_vocab_size, seed, world)
     iteration = checkpoint.load_weights(directory / "checkpoints", stage, world)

@@ -67,7 +67,8 @@ def run(recipe: Recipe, *, force: bool = False, dry_run: bool = False) -> dict[s
         status_file = Path(scratch) / "status.json"
         processes = recipe.pretrain.parallel.world_size
         try:
-            _train([_Child([str(directory / "recipe.toml")], processes, 1, status_file)])
+            recipe_file = str(directory / "recipe.toml")
+            _attend([_Child(["run", recipe_file], processes, 1, status_file)])
         except GristmillError as error:
             run_directory.close_result(directory, error.exit_code)
             raise
@@ -107,9 +108,9 @@ def run_directory_of_recipes(directory: Path, workers: int, *, force: bool = Fal
         tempfile.TemporaryDirectory(prefix="gristmill-") as scratch,
     ):
         number = min(workers, waiting)
-        _train(
+        _attend(
             [
-                _Child([str(directory)], 1, workers, Path(scratch) / f"status-{index}.json")
+                _Child(["run", str(directory)], 1, workers, Path(scratch) / f"status-{index}.json")
                 for index in range(number)
             ]
         )
@@ -119,6 +120,16 @@ def run_directory_of_recipes(directory: Path, workers: int, *, force: bool = Fal
             f"{directory}: {', '.join(unfinished)} not finished",
             "another process may be training them; the same command goes on",
         )
+
+
+def evaluate(directory: Path) -> None:
+    """Measure a run's last checkpoint in a process of its own, which prints JSON to stdout.
+
+    Raises `UserError` if there is none that is whole.
+    """
+    read_result(directory)
+    with tempfile.TemporaryDirectory(prefix="gristmill-") as scratch:
+        _attend([_Child(["evaluate", str(directory)], 1, 1, Path(scratch) / "status.json")])
 
 
 def recipes_of(directory: Path) -> list[Recipe]:
@@ -144,14 +155,14 @@ def recipes_of(directory: Path) -> list[Recipe]:
 class _Child:
     """One process to start: a trainer, or torchrun with several."""
 
-    def __init__(self, target: list[str], processes: int, siblings: int, status: Path) -> None:
+    def __init__(self, arguments: list[str], processes: int, siblings: int, status: Path) -> None:
         self.status = status
         environment = {
             **os.environ,
             **torchrun.environment(processes * siblings),
             STATUS_FILE_VARIABLE: str(status),
         }
-        module = ["pretrain", "run", *target]
+        module = ["pretrain", *arguments]
         if processes == 1:
             environment |= torchrun.single_process_environment()
             command = [sys.executable, "-m", *module]
@@ -177,7 +188,7 @@ class _Child:
         return status["exit_code"], status["message"], status["hint"]
 
 
-def _train(children: list[_Child]) -> None:
+def _attend(children: list[_Child]) -> None:
     with _passing_signals_on(children) as passed:
         for child in children:
             child.process.wait()

@@ -23,6 +23,7 @@ from launch.recipe import Recipe, load_recipe
 from pretrain import directory as run_directory
 from pretrain import parallel
 from pretrain.check import Plan, make_plan
+from pretrain.evaluate_run import evaluate_run
 from pretrain.interrupt import StopRequest
 from pretrain.launcher import STATUS_FILE_VARIABLE, recipes_of
 from pretrain.train import train
@@ -34,28 +35,47 @@ def main(target: Path, overrides: Sequence[str], force: bool) -> int:
     How it ended is also written to the file that the launcher named, if it did: torchrun's own exit
     code is always 1. Of several ranks the first to fail is recorded, for the others fail after it.
     """
-    die_with_parent()
-    stop = StopRequest()
-    # What torch and Megatron-core say of each other's insides is nothing that a user could mend.
-    warnings.filterwarnings("ignore", module=r"(torch|megatron)\.")
+    stop = _begin()
     try:
         if target.is_dir():
             _train_directory(target, stop)
         else:
             _train_one(load_recipe(target, overrides), stop, force)
     except Exception as error:
-        ended = _as_known(error)
-        if ended is None:
-            _record(1, f"{type(error).__name__}: {error}", "")
-            raise
-        _record(ended.exit_code, ended.message, ended.hint)
-        if ended is not error:
-            traceback.print_exception(error)
-        if STATUS_FILE_VARIABLE not in os.environ and os.environ["RANK"] == "0":
-            raise ended from None
-        return ended.exit_code
+        return _end_badly(error)
     _record(0, "", "")
     return 0
+
+
+def evaluate(directory: Path) -> int:
+    """Print what `evaluate_run` finds as JSON; the exit code, as for `main`."""
+    _begin()
+    try:
+        print(json.dumps(evaluate_run(directory)))
+    except Exception as error:
+        return _end_badly(error)
+    _record(0, "", "")
+    return 0
+
+
+def _begin() -> StopRequest:
+    die_with_parent()
+    # What torch and Megatron-core say of each other's insides is nothing that a user could mend.
+    warnings.filterwarnings("ignore", module=r"(torch|megatron)\.")
+    return StopRequest()
+
+
+def _end_badly(error: Exception) -> int:
+    ended = _as_known(error)
+    if ended is None:
+        _record(1, f"{type(error).__name__}: {error}", "")
+        raise error
+    _record(ended.exit_code, ended.message, ended.hint)
+    if ended is not error:
+        traceback.print_exception(error)
+    if STATUS_FILE_VARIABLE not in os.environ and os.environ["RANK"] == "0":
+        raise ended from None
+    return ended.exit_code
 
 
 def _train_one(recipe: Recipe, stop: StopRequest, force: bool) -> None:
