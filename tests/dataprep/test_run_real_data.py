@@ -74,6 +74,31 @@ def test_of_true_pairs_nearly_all_lose_a_side(
     assert len(both) <= 0.01 * len(pairs), both[:5]
 
 
+@pytest.mark.parametrize("folder", ["neardup_manpages", "neardup_zh_vuedocs"])
+def test_without_rules_the_pairs_meet_and_lose_a_side(
+    folder: str, shared_data: Path, tmp_path: Path, ray_session: object
+) -> None:
+    """The rules drop most pages of the Vue guide before they could meet; here they are off."""
+    source = {"name": folder, "kind": "jsonl", "paths": [f"{shared_data / folder}/docs.jsonl.gz"],
+              "columns": {"id": "id"}}  # fmt: skip
+    tables = {"presets": [], "languages": []}
+    recipe = Recipe.from_dict(
+        {"run": {"root": str(tmp_path)}, "sources": [source], "dataprep": tables}
+    )
+    manifest = run(recipe)
+    assert manifest is not None
+    files = [*kept_files(manifest, "train"), *kept_files(manifest, "valid")]
+    kept = {
+        row["id"]
+        for table in iterate_tables(tmp_path / "documents", files, ["id"])
+        for row in table.to_pylist()
+    }
+    with gzip.open(shared_data / folder / "truth_pairs.jsonl.gz", "rt", encoding="utf-8") as lines:
+        pairs = [pair for pair in map(json.loads, lines) if pair["jaccard"] >= 0.8]
+    both = [pair for pair in pairs if {f"{folder}:{pair[side]}" for side in "ab"} <= kept]
+    assert len(both) <= 0.01 * len(pairs), both[:5]
+
+
 def test_every_survivor_that_is_named_was_kept(found: dict[str, Any]) -> None:
     duplicates = [row for row in found.values() if row["survivor_id"] is not None]
     assert len(duplicates) > 1000
