@@ -12,7 +12,7 @@ from typing import Any
 
 from dataprep.report_page import render
 from dataprep.summarize import KEPT, Summary, merge, summarize
-from launch.manifest import FileEntry, digest_file, write_atomic
+from launch.manifest import FileEntry, commit_file, link_for_people, write_atomic
 
 __all__ = ["Summary", "build", "merge", "summarize", "write_report"]
 
@@ -139,14 +139,22 @@ def write_report(
     facts: Mapping[str, Any],
     config: Mapping[str, Any],
 ) -> tuple[FileEntry, ...]:
-    """Write report.json and report.html into `directory`; their entries for the manifest."""
+    """Write the report in both forms into `directory`; their entries for the manifest.
+
+    `report.json` and `report.html` are links to the files with digests in their names, so that an
+    interrupted build with --force leaves the old manifest's files as they were.
+    """
     report = build(summaries, facts, config)
-    write_atomic(
-        directory / JSON_NAME,
-        json.dumps(report, ensure_ascii=False, indent=1) + "\n",
-    )
-    write_atomic(directory / HTML_NAME, render(report))
-    return tuple(
-        FileEntry(name, None, (directory / name).stat().st_size, digest_file(directory / name))
-        for name in (JSON_NAME, HTML_NAME)
-    )
+    contents = {
+        JSON_NAME: json.dumps(report, ensure_ascii=False, indent=1) + "\n",
+        HTML_NAME: render(report),
+    }
+    entries = []
+    for name, content in contents.items():
+        temporary = directory / f".{name}.tmp"
+        write_atomic(temporary, content)
+        stem, suffix = Path(name).stem, Path(name).suffix
+        entry = commit_file(temporary, directory, stem, suffix, rows=None)
+        link_for_people(directory, name, entry.path)
+        entries.append(entry)
+    return tuple(entries)

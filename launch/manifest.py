@@ -115,6 +115,14 @@ def commit_file(
     return FileEntry(relative, rows, size, digest)
 
 
+def link_for_people(directory: Path, name: str, target: str) -> None:
+    """A plain name for a file with a digest in its name: for people, no stage reads it."""
+    temporary = directory / f".{name}.link"
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(target)
+    temporary.replace(directory / name)
+
+
 def write_manifest(directory: Path, manifest: Manifest) -> None:
     """Commit a stage's directory. The files that the manifest names must be there."""
     for entry in manifest.files:

@@ -22,6 +22,7 @@ from launch.manifest import (
     commit_file,
     digest_bytes,
     digest_json,
+    link_for_people,
     write_atomic,
     write_manifest,
 )
@@ -264,12 +265,6 @@ def _for_people(directory: Path, manifest: Manifest, evaluation: dict[str, Any])
     """Plain names and a model card. Nothing of ours reads them."""
     from tokenizer.card import model_card
 
-    for name, target in (
-        ("tokenizer.model", manifest.facts["model_file"]),
-        ("evaluation.json", manifest.facts["evaluation_file"]),
-    ):
-        temporary = directory / "work" / f"{name}.link"
-        temporary.unlink(missing_ok=True)
-        temporary.symlink_to(target)
-        temporary.replace(directory / name)
+    link_for_people(directory, "tokenizer.model", manifest.facts["model_file"])
+    link_for_people(directory, "evaluation.json", manifest.facts["evaluation_file"])
     write_atomic(directory / "README.md", model_card(manifest, evaluation))
