@@ -79,9 +79,9 @@ class Training(config.Model):
     """Sequences for each update, over all processes."""
     micro_batch_size: int = Field(4, ge=1, le=65_536)
     """Sequences that go through the model at once; changes speed and memory, not the result."""
-    lr_peak: float = Field(4e-3, gt=0, le=1.0)
+    lr_peak: float = Field(2e-3, gt=0, le=1.0)
     """Learning rate after the warm-up."""
-    lr_min: float = Field(4e-4, ge=0, le=1.0)
+    lr_min: float = Field(2e-4, ge=0, le=1.0)
     """Learning rate at the end, for the schedules that decay."""
     warmup_iterations: int = Field(20, ge=0)
     """Iterations of linear rise to `lr_peak`."""
