@@ -1,5 +1,6 @@
 """SIGKILL of any process at any moment, then the same command again: the same to the bit."""
 
+import contextlib
 import json
 import signal
 import subprocess
@@ -16,18 +17,23 @@ from tests.test_pipeline import SMALL
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
-# Whom to kill, and how long after it first appeared, in seconds.
-VICTIMS = [
-    ("driver", 1.0),
-    ("ray worker", 0.5),
-    ("raylet", 0.5),
-    ("driver", 9.0),
-    ("ray worker", 3.0),
-    ("trainer", 2.0),
-    ("torchrun agent", 9.0),
-    ("trainer", 14.0),
-    ("driver", 20.0),
+# Start after start: whom to kill as soon as a path below the root is there. A lost Ray worker is
+# replaced and the command goes on; any other loss ends it.
+STARTS = [
+    [("ray worker", "documents/work"), ("driver", "documents/work/*/*")],
+    [("raylet", "documents/work")],
+    [("driver", "tokenizer/work")],
+    [("ray worker", "tokens/work"), ("driver", "tokens/work/*/*")],
+    [("trainer", "runs/main/checkpoints/iteration-*")],
+    [("torchrun agent", "runs/main/checkpoints/latest")],
+    [("driver", "runs/main/checkpoints/latest")],
+    [("trainer", "runs/ladder-*/result.json")],
+    [("driver", "runs/ladder-*/result.json")],
 ]
+# Long enough to be killed in the middle, with several checkpoints.
+LONGER = SMALL.replace("iterations = 12", "iterations = 120").replace(
+    "interval_iterations = 6", "interval_iterations = 10"
+)
 
 
 def matches(victim: str, process: psutil.Process, driver: int) -> bool:
@@ -52,7 +58,7 @@ def start(recipe: Path, log: Path) -> "subprocess.Popen[bytes]":
         return subprocess.Popen(command, stdout=stream, stderr=stream)
 
 
-def kill_one(driver: "subprocess.Popen[bytes]", victim: str, delay_seconds: float) -> bool:
+def kill_one(driver: "subprocess.Popen[bytes]", victim: str, root: Path, pattern: str) -> bool:
     """Kill one process of that kind; False if the command ended before there was one."""
     while driver.poll() is None:
         family = [psutil.Process(driver.pid)]
@@ -61,22 +67,18 @@ def kill_one(driver: "subprocess.Popen[bytes]", victim: str, delay_seconds: floa
         except psutil.Error:
             return False
         targets = [process for process in family if matches(victim, process, driver.pid)]
-        if targets:
-            time.sleep(delay_seconds)
-            for process in reversed(targets):
-                if process.is_running():
-                    process.send_signal(signal.SIGKILL)
-                    return True
-        time.sleep(0.05)
+        if targets and any(root.glob(pattern)):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                targets[-1].send_signal(signal.SIGKILL)
+                return True
+        time.sleep(0.02)
     return False
 
 
 def outcome(root: Path) -> dict[str, Any]:
     """Everything that must not depend on how often the work was interrupted."""
-    kinds = {"documents": "documents", "tokenizer": "tokenizer", "tokens": "tokens"}
-    digests = {
-        name: read_manifest(root / name, kind, 1).files_digest for name, kind in kinds.items()
-    }
+    kinds = ("documents", "tokenizer", "tokens")
+    digests = {kind: read_manifest(root / kind, kind, 1).files_digest for kind in kinds}
     losses = {}
     for path in sorted(root.glob("runs/*/result.json")):
         result = json.loads(path.read_text())
@@ -98,17 +100,18 @@ def test_kills_change_nothing(tmp_path: Path) -> None:
     recipes = {}
     for name, root in roots.items():
         recipes[name] = tmp_path / f"{name}.toml"
-        recipes[name].write_text(SMALL.format(root=root))
+        recipes[name].write_text(LONGER.format(root=root))
     finish(recipes["calm"], tmp_path / "calm.log")
 
     log = tmp_path / "stormy.log"
-    kills = 0
-    for victim, delay_seconds in VICTIMS:
+    killed = []
+    for victims in STARTS:
         driver = start(recipes["stormy"], log)
-        kills += kill_one(driver, victim, delay_seconds)
-        # A lost worker is replaced and the command goes on; a lost driver takes all with it.
+        for victim, pattern in victims:
+            if kill_one(driver, victim, roots["stormy"], pattern):
+                killed.append((victim, pattern))
         assert driver.wait(timeout=400) != 2, log.read_text()[-3000:]
-    assert kills >= 6
+    assert len(killed) >= 9, killed
     finish(recipes["stormy"], log)
     assert outcome(roots["stormy"]) == outcome(roots["calm"])
 
