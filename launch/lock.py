@@ -57,23 +57,6 @@ def lock(directory: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def check_unlocked(directory: Path) -> None:
-    """Raise `LockedError` if a living process holds the directory; take nothing."""
-    path = directory / FILE_NAME
-    if not path.exists():
-        return
-    descriptor = os.open(path, os.O_RDWR)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        holder = _read(descriptor)
-        if _alive_elsewhere(holder):
-            raise _refusal(directory, holder)
-    except BlockingIOError:
-        raise _refusal(directory, _read(descriptor)) from None
-    finally:
-        os.close(descriptor)
-
-
 def _beat(descriptor: int, own: dict[str, Any], stop: threading.Event) -> None:
     while not stop.wait(HEARTBEAT_SECONDS):
         _write(descriptor, own)
