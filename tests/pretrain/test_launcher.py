@@ -73,6 +73,7 @@ def all_gone(processes: list[psutil.Process]) -> bool:
     return not alive
 
 
+@pytest.mark.slow
 def test_a_run_killed_again_and_again_ends_as_one_that_was_not(
     make_recipe: MakeRecipe, tmp_path: Path
 ) -> None:
@@ -233,6 +234,7 @@ def started_as_a_rank(path: Path) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, env={**os.environ, **variables}, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_without_the_launcher_rank_0_looks_after_the_directory(
     make_recipe: MakeRecipe, tmp_path: Path
 ) -> None:
