@@ -44,7 +44,7 @@ def test_unigram_toxicity_and_another_layout_run_through(
     assert done.returncode == 0, done.stderr[-3000:]
     root = tmp_path / "root"
     documents = read_manifest(root / "documents", "documents", 1)
-    assert documents.facts["classifiers"]["toxicity"]["auc"] > 0.9
+    assert documents.facts["classifiers"]["toxicity"]["evaluation"]["auc"] > 0.9
     assert documents.facts["sources"]["zh"]["kept"] > 20
     assert read_manifest(root / "tokenizer", "tokenizer", 1).facts["model_type"] == "unigram"
     result = json.loads((root / "runs/main/result.json").read_text())
