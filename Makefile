@@ -27,8 +27,8 @@ demo: setup ## raw text to a trained model, a fitted law and a plan, in about 8 
 test: setup ## the default tests: offline, CPU only, under 6 minutes
 	$(BIN)/pytest
 
-test-slow: setup ## the marked tests only
-	$(BIN)/pytest -m slow
+test-slow: setup ## the marked tests only, without those that need a cluster's daemons
+	$(BIN)/pytest -m 'slow and not cluster'
 
 test-all: setup ## every test
 	$(BIN)/pytest -m 'slow or not slow'

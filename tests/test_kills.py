@@ -111,7 +111,7 @@ def test_kills_change_nothing(tmp_path: Path) -> None:
             if kill_one(driver, victim, roots["stormy"], pattern):
                 killed.append((victim, pattern))
         assert driver.wait(timeout=400) != 2, log.read_text()[-3000:]
-    assert len(killed) >= 9, killed
+    assert len(killed) >= 8, killed
     finish(recipes["stormy"], log)
     assert outcome(roots["stormy"]) == outcome(roots["calm"])
 

@@ -18,7 +18,7 @@ import pytest
 
 from launch.submit import submit
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.cluster, pytest.mark.timeout(600)]
 
 NODES = {"n0": "10.79.0.10", "n1": "10.79.0.11"}
 CONTROLLER = "10.79.0.1"
