@@ -199,6 +199,7 @@ def test_a_stopped_run_saves_says_so_and_goes_on(
     assert same(launcher.run(recipe)) == same(result)
 
 
+@pytest.mark.slow
 def test_runs_in_one_process_are_those_of_processes_of_their_own(
     alone: tuple[MakeRecipe, dict[str, Any]], tmp_path: Path
 ) -> None:
