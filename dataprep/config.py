@@ -1,13 +1,13 @@
 """What a recipe says about sources and about `dataprep`: frozen models, no heavy import."""
 
 import difflib
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from dataprep.languages import LANGUAGES
-from dataprep.thresholds import Thresholds
-from launch.config import Model
+from dataprep.presets import Preset, check, complete, read_language_rules
+from launch.config import Model, parse_model
 from launch.errors import UserError
 
 READABLE_KINDS = ("installed-docs", "jsonl", "parquet", "text")
@@ -138,6 +138,15 @@ class Classifier(Model):
     """Slots that runs of words are hashed to."""
 
 
+class LanguageRules(Model):
+    """Tables `[dataprep.language_rules.LANGUAGE]`: what is different for one language."""
+
+    stop_words: tuple[str, ...] = Field((), max_length=64)
+    """Commonest words, as they are written; empty: the list that Gristmill has, if any."""
+    thresholds: dict[str, dict[str, float]] = Field(default_factory=dict)
+    """By preset and rule, values in the place of those for all languages."""
+
+
 class Dataprep(Model):
     """Table `[dataprep]`: everything between reading a source and the written corpus."""
 
@@ -145,10 +154,14 @@ class Dataprep(Model):
     """Languages that are kept, ISO 639-1; empty: all."""
     language_score_min: float = Field(0.5, ge=0.0, le=1.0)
     """Certainty from which a document in another language is dropped, 0 to 1."""
-    presets: tuple[Literal["gopher"], ...] = ("gopher",)
+    presets: tuple[Preset, ...] = ("gopher", "chinese")
     """Sets of rules that are applied; empty: signals are recorded, no rule drops anything."""
-    thresholds: Thresholds = Thresholds()
-    """Thresholds of the rules."""
+    thresholds: dict[str, dict[str, float]] = Field(default_factory=dict)
+    """By preset and rule, values in the place of the preset's own; docs/rules.md lists them."""
+    language_rules: dict[str, LanguageRules] = Field(default_factory=dict)
+    """By language, a table as below or the path of a TOML file that holds one."""
+    terminal_punctuation: bool = True
+    """Whether preset c4 takes out lines that do not end as a sentence does; FineWeb lets them."""
     valid_fraction: float = Field(0.01, ge=0.0, lt=1.0)
     """Share of the kept documents that is set aside for validation, 0 to 1."""
     line_bytes_max: int = Field(33_554_432, ge=1024)
@@ -165,6 +178,29 @@ class Dataprep(Model):
     """Quality classifier: what it finds positive with less than its threshold is dropped."""
     toxicity: Classifier | None = None
     """Toxicity classifier: what it finds positive with its threshold or more is dropped."""
+
+    @field_validator("language_rules", mode="before")
+    @classmethod
+    def _read_language_rules(cls, tables: Any) -> Any:
+        if not isinstance(tables, dict):
+            return tables
+        read = {}
+        for name, value in tables.items():
+            table = read_language_rules(name, value)
+            where = f"dataprep.language_rules.{name}"
+            parsed = isinstance(table, LanguageRules)
+            read[name] = table if parsed else parse_model(LanguageRules, table, where)
+        return read
+
+    @model_validator(mode="after")
+    def _complete_thresholds(self) -> Self:
+        """Write out every threshold, so that a manifest says which ones were applied."""
+        for name, table in self.language_rules.items():
+            where = f"dataprep.language_rules.{name}.thresholds"
+            check(self.presets, table.thresholds, where)
+        # The model is frozen for everyone but its own validators.
+        object.__setattr__(self, "thresholds", complete(self.presets, self.thresholds))
+        return self
 
     @model_validator(mode="after")
     def _check_languages(self) -> Self:

@@ -19,6 +19,7 @@ from dataprep import (
     classifier,
     exact,
     language,
+    lines,
     lsh,
     minhash,
     normalize,
@@ -47,7 +48,8 @@ def chain(config: Dataprep, models: Mapping[classifier.Name, Path]) -> list[Step
     steps = [
         normalize.make_step(),
         language.make_step(config),
-        signals.make_step(),
+        signals.make_step(config),
+        lines.make_step(config),
         rules.make_step(config),
     ]
     if config.quality is not None:

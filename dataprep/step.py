@@ -75,12 +75,13 @@ def mark(
     failing: BooleanArray,
     reason: str,
     values: npt.NDArray[np.generic],
-    threshold: float,
+    threshold: float | npt.NDArray[np.float64],
 ) -> pa.Table:
     """`table` with `reason`, value and threshold written on failing rows that are still alive.
 
     `failing` is bool of shape [rows]; `values` is numeric of shape [rows] and is recorded as
-    float64, NaN as null. A row keeps the first reason it gets.
+    float64, NaN as null; `threshold` is one number, or one for each row. A row keeps the first
+    reason it gets.
     """
     assert failing.shape == values.shape == (table.num_rows,), "one flag and value for each row"
     chosen = pa.array(failing & alive(table))
@@ -88,7 +89,11 @@ def mark(
     columns = {
         "drop_reason": pa.scalar(reason, pa.string()),
         "drop_value": recorded,
-        "drop_threshold": pa.scalar(float(threshold), pa.float64()),
+        "drop_threshold": (
+            pa.array(threshold)
+            if isinstance(threshold, np.ndarray)
+            else pa.scalar(float(threshold), pa.float64())
+        ),
     }
     for name, value in columns.items():
         position = table.schema.get_field_index(name)
