@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from dataprep.kernel_cache import kernel
-from dataprep.text_kernels import Counts, Flags, Hashes, Lengths, finish_hash
+from dataprep.text_kernels import Counts, Flags, Hashes, Lengths, Places, finish_hash
 
 TOP_NGRAMS = (2, 3, 4)
 DUPLICATE_NGRAMS = (5, 6, 7, 8, 9, 10)
@@ -29,6 +29,8 @@ TOP_NGRAM_CHARACTERS = 7  # for n = 2, 3, 4
 DUPLICATE_NGRAM_CHARACTERS = 10  # for n = 5 to 10
 NUM_REPETITION_COUNTS = 16
 
+# c log c of small counts c: a logarithm for each word would take as long as its hash.
+_SMALL_COUNTS = np.array([0.0, *(count * np.log(count) for count in range(1, 1024))])
 _NGRAM_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -70,78 +72,124 @@ def count_duplicates(
 
 
 @kernel
-def count_words(
-    hashes: Hashes, num_words: int,
+def count_ngrams(
+    places: Places, num_places: int, ngrams: Hashes, slots: Places,
     keys: Hashes, stamps: Lengths, values: Lengths, mask: int, stamp: Any,
-) -> tuple[int, float]:  # fmt: skip
-    """The number of different words, and the entropy of their distribution in nats."""
+) -> int:  # fmt: skip
+    """Count the n-grams that begin at `places`; returns how often the commonest one occurs.
+
+    `ngrams[place]` is the hash of the one that begins there. `slots` receives where the table
+    holds each place's n-gram; `values` there is its number of occurrences.
+    """
+    best = 0
+    for index in range(num_places):
+        key = ngrams[places[index]]
+        slot, found = find_slot(keys, stamps, mask, stamp, key)
+        if found:
+            values[slot] += 1
+        else:
+            keys[slot] = key
+            stamps[slot] = stamp
+            values[slot] = 1
+        slots[index] = slot
+        best = max(best, values[slot])
+    return best
+
+
+@kernel
+def word_entropy(
+    num_words: int, slots: Places, stamps: Lengths, values: Lengths, stamp: Any
+) -> tuple[int, float]:
+    """The number of different words and the entropy of their distribution in nats.
+
+    `slots`, `stamps` and `values` are as `count_ngrams` leaves them for the words; the stamps are
+    used up.
+    """
     different = 0
     weighted = 0.0  # sum of c log c over the words' counts c
     for index in range(num_words):
-        slot, found = find_slot(keys, stamps, mask, stamp, hashes[index])
-        if found:
-            count = values[slot]
-            values[slot] = count + 1
-            weighted += (count + 1) * np.log(count + 1) - count * np.log(count)
-        else:
-            keys[slot] = hashes[index]
-            stamps[slot] = stamp
-            values[slot] = 1
+        slot = slots[index]
+        if stamps[slot] == stamp:
+            stamps[slot] = stamp - 1
             different += 1
+            count = values[slot]
+            if count < _SMALL_COUNTS.shape[0]:
+                weighted += _SMALL_COUNTS[count]
+            else:
+                weighted += count * np.log(count)
     if num_words == 0:
         return 0, 0.0
     return different, max(0.0, np.log(num_words) - weighted / num_words)
 
 
 @kernel
-def top_ngram_length(
-    ngrams: Hashes, ends: Lengths, num_ngrams: int, n: int,
-    keys: Hashes, stamps: Lengths, values: Lengths, mask: int, stamp: Any,
-) -> tuple[int, bool]:  # fmt: skip
-    """Occurrences of the commonest n-gram times its length, and whether any occurs twice.
+def keep_repeated(places: Places, num_places: int, slots: Places, values: Lengths) -> int:
+    """Drop the places whose n-gram occurs once, in place; returns how many are left."""
+    kept = 0
+    for index in range(num_places):
+        # Without a branch: whether a word repeats is what a processor cannot foresee.
+        slot = slots[index]
+        places[kept] = places[index]
+        slots[kept] = slot
+        kept += values[slot] > 1
+    return kept
 
-    `ngrams` are hashes; `ends[i]` is the summed length of the first i words. Occurrences may
-    overlap. Among equally common n-grams the one that comes first in the text counts.
+
+@kernel
+def lengthen(places: Places, num_places: int, ngrams: Hashes, words: Hashes, n: int) -> int:
+    """From the places of repeated n-grams to those that may repeat with one word more.
+
+    Such an n-gram is followed by a repeated one at the next place. `ngrams` is brought up to date
+    there. Returns the number of places.
     """
-    best_count = 1
-    best_index = 0
-    for index in range(num_ngrams):
-        slot, found = find_slot(keys, stamps, mask, stamp, ngrams[index])
-        if not found:
-            keys[slot] = ngrams[index]
-            stamps[slot] = stamp
-            values[slot] = 1
-            continue
-        values[slot] += 1
-        best_count = max(best_count, values[slot])
-    if best_count > 1:
-        while True:
-            slot, _ = find_slot(keys, stamps, mask, stamp, ngrams[best_index])
-            if values[slot] == best_count:
+    kept = 0
+    for index in range(num_places - 1):
+        place = places[index]
+        ngrams[place] = ngrams[place] * _NGRAM_MULTIPLIER + words[place + n]
+        places[kept] = place
+        kept += places[index + 1] == place + 1
+    return kept
+
+
+@kernel
+def top_ngram_length(
+    places: Places, num_places: int, slots: Places, values: Lengths, best: int,
+    ends: Lengths, n: int,
+) -> int:  # fmt: skip
+    """Occurrences of the commonest n-gram times its length, the spaces between words counted.
+
+    `ends[i]` is the summed length of the first i words. Occurrences may overlap. Among equally
+    common n-grams the one that comes first in the text counts; if none repeats, the first of all.
+    """
+    first = 0
+    if best > 1:
+        for index in range(num_places):
+            if values[slots[index]] == best:
+                first = places[index]
                 break
-            best_index += 1
-    length = ends[best_index + n] - ends[best_index] + n - 1
-    return best_count * length, best_count > 1
+    return max(best, 1) * (ends[first + n] - ends[first] + n - 1)
 
 
 @kernel
 def duplicate_ngram_length(
-    ngrams: Hashes, ends: Lengths, num_ngrams: int, n: int,
-    keys: Hashes, stamps: Lengths, mask: int, stamp: Any,
-) -> int:  # fmt: skip
-    """Summed length of the n-grams that repeat an earlier one, none overlapping another."""
-    duplicate_length = 0
-    index = 0
-    while index < num_ngrams:
-        slot, found = find_slot(keys, stamps, mask, stamp, ngrams[index])
-        if found:
-            duplicate_length += ends[index + n] - ends[index]
-            index += n
+    places: Places, num_places: int, slots: Places, values: Lengths, ends: Lengths, n: int
+) -> int:
+    """Summed length of the n-grams that repeat an earlier one, none overlapping another.
+
+    `places` are those of n-grams that occur twice at least. `values` are used up.
+    """
+    length = 0
+    free = 0
+    for index in range(num_places):
+        place = places[index]
+        if place < free:
+            continue
+        if values[slots[index]] < 0:
+            length += ends[place + n] - ends[place]
+            free = place + n
         else:
-            keys[slot] = ngrams[index]
-            stamps[slot] = stamp
-            index += 1
-    return duplicate_length
+            values[slots[index]] = -1
+    return length
 
 
 @kernel
@@ -175,12 +223,14 @@ def join_paragraphs(
 def measure_repetition(
     word_hashes: Hashes, ends: Lengths, num_words: int,
     line_hashes: Hashes, line_lengths: Lengths, filled: Flags, opens: Flags, num_lines: int,
-    ngrams: Hashes, keys: Hashes, stamps: Lengths, values: Lengths, stamp: Any, counts: Counts,
+    ngrams: Hashes, places: Places, slots: Places,
+    keys: Hashes, stamps: Lengths, values: Lengths, stamp: Any, counts: Counts,
 ) -> tuple[Any, float]:  # fmt: skip
     """Fill `counts` (int64, zero) for one document; returns the last stamp and the entropy.
 
     `ends` (int32 [words + 1]) are summed lengths of the words; lines are as `scan_lines` leaves
-    them and are used up; `ngrams` (uint64 [words]), `keys`, `stamps` and `values` are workspace.
+    them and are used up; `ngrams` (uint64 [words]), `places` and `slots` (int32 [words]), `keys`,
+    `stamps` and `values` are workspace.
     """
     # A table that fits the document stays in the cache; its slots may hold older stamps.
     mask = 15
@@ -201,31 +251,28 @@ def measure_repetition(
     counts[PARAGRAPHS] = num_paragraphs
     counts[DUPLICATE_PARAGRAPHS] = found[0]
     counts[DUPLICATE_PARAGRAPH_CHARACTERS] = found[1]
-    stamp += np.int32(1)
-    different, entropy = count_words(word_hashes, num_words, keys, stamps, values, mask, stamp)
+    stamp += np.int32(2)  # the entropy uses up the stamps of its words
+    for index in range(num_words):
+        places[index] = index
+        ngrams[index] = word_hashes[index]
+    count_ngrams(places, num_words, ngrams, slots, keys, stamps, values, mask, stamp)
+    different, entropy = word_entropy(num_words, slots, stamps, values, stamp)
     counts[DIFFERENT_WORDS] = different
-    ngrams[:num_words] = word_hashes[:num_words]
-    repeats = different < num_words
+    # An n-gram can only repeat where the shorter ones inside it do: each round looks at fewer.
+    num_places = keep_repeated(places, num_words, slots, values)
     for n in range(2, 11):
-        num_ngrams = num_words - n + 1
-        if num_ngrams < 1:
+        if num_words < n or (n > 4 and num_places == 0):
             break
-        if not repeats:
-            # If no n-gram occurs twice, no longer one does.
-            if n > 4:
-                break
-            counts[TOP_NGRAM_CHARACTERS + n - 2] = ends[n] + n - 1
-            continue
-        for index in range(num_ngrams):
-            ngrams[index] = ngrams[index] * _NGRAM_MULTIPLIER + word_hashes[index + n - 1]
+        num_places = lengthen(places, num_places, ngrams, word_hashes, n - 1)
         stamp += np.int32(1)
+        best = count_ngrams(places, num_places, ngrams, slots, keys, stamps, values, mask, stamp)
+        num_places = keep_repeated(places, num_places, slots, values)
         if n < 5:
-            length, repeats = top_ngram_length(
-                ngrams, ends, num_ngrams, n, keys, stamps, values, mask, stamp
+            counts[TOP_NGRAM_CHARACTERS + n - 2] = top_ngram_length(
+                places, num_places, slots, values, best, ends, n
             )
-            counts[TOP_NGRAM_CHARACTERS + n - 2] = length
         else:
-            length = duplicate_ngram_length(ngrams, ends, num_ngrams, n, keys, stamps, mask, stamp)
-            counts[DUPLICATE_NGRAM_CHARACTERS + n - 5] = length
-            repeats = length > 0
+            counts[DUPLICATE_NGRAM_CHARACTERS + n - 5] = duplicate_ngram_length(
+                places, num_places, slots, values, ends, n
+            )
     return stamp, entropy

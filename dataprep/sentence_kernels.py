@@ -7,6 +7,8 @@ characters are digits or one of `{}+/()>`, or if more than half of its words, tw
 with a capital.
 """
 
+import numpy as np
+
 from dataprep.arrow_buffers import Bytes
 from dataprep.kernel_cache import kernel
 from dataprep.text_kernels import Counts, Places
@@ -24,6 +26,7 @@ _CHARACTERS_MIN = 20
 _CHARACTERS_MAX = 500
 _LIST_WORDS_MIN = 12
 _LINE_FEED = 10
+_TECHNICAL = np.array([chr(byte) in "0123456789{}+/()>" for byte in range(256)], np.uint8)
 
 
 @kernel
@@ -33,9 +36,7 @@ def _judge(
 ) -> None:  # fmt: skip
     technical = 0
     for position in range(start, end):
-        byte = data[position]
-        if 48 <= byte <= 57 or byte in (123, 125, 43, 47, 40, 41, 62):
-            technical += 1
+        technical += _TECHNICAL[data[position]]
     odd = length < _CHARACTERS_MIN or length > _CHARACTERS_MAX
     listed = num_words >= _LIST_WORDS_MIN and 2 * num_capitals > num_words
     dense = 5 * technical > length

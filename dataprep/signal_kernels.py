@@ -1,6 +1,6 @@
 """Every count of a document, in one call for a batch: words, lines, sentences, repetition.
 
-Compiled by numba. The workspace grows with the longest document of the batch: about 33 bytes for
+Compiled by numba. The workspace grows with the longest document of the batch: about 41 bytes for
 each word it may hold, and the tables of repetition, 32 to 64 bytes for each word it does hold.
 """
 
@@ -99,6 +99,8 @@ def measure(
     kinds = np.empty(capacity, np.uint8)
     sums = np.empty(capacity + 1, np.int32)
     ngrams = np.empty(capacity, np.uint64)
+    places = np.empty(capacity, np.int32)
+    slots = np.empty(capacity, np.int32)
     line_capacity = 1024
     line_hashes = np.empty(line_capacity, np.uint64)
     line_lengths = np.empty(line_capacity, np.int32)
@@ -128,6 +130,8 @@ def measure(
             kinds = np.empty(capacity, np.uint8)
             sums = np.empty(capacity + 1, np.int32)
             ngrams = np.empty(capacity, np.uint64)
+            places = np.empty(capacity, np.int32)
+            slots = np.empty(capacity, np.int32)
             if num_words < 0:
                 num_words = split_words(text, 0, text.shape[0], table, starts, ends)
                 needed = capacity if num_words >= 0 else 2 * capacity
@@ -164,7 +168,7 @@ def measure(
         scan_sentences(text, starts, ends, lengths, kinds, num_words, result[SENTENCES:])
         stamp, entropies[row] = measure_repetition(
             hashes, sums, num_words, line_hashes, line_lengths, filled, opens, num_lines,
-            ngrams, keys, stamps, values, stamp, result[REPETITION:],
+            ngrams, places, slots, keys, stamps, values, stamp, result[REPETITION:],
         )  # fmt: skip
         if text.shape[0]:
             opening = text[0] == 10

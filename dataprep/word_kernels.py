@@ -271,28 +271,22 @@ def _split_run(
         ends[count] = following
         count += 1
         start = following
-    # Signs at its end are counted first and written after the core, in their order.
+    # Signs at its end are found from the back, kept at the back, and written after the core.
     core_end = end
+    kept = starts.shape[0]
     while core_end > start:
         place = _suffix(data, start, core_end, table)
         if place == core_end:
             break
+        kept -= 1
+        starts[kept] = place
         core_end = place
     count = _split_core(data, start, core_end, table, starts, ends, count)
-    first = count
-    position = end
-    while position > core_end:
-        place = _suffix(data, start, position, table)
-        starts[count] = place
-        ends[count] = position
+    while kept < starts.shape[0]:
+        starts[count] = starts[kept]
+        kept += 1
+        ends[count] = starts[kept] if kept < starts.shape[0] else end
         count += 1
-        position = place
-    last = count - 1
-    while first < last:
-        starts[first], starts[last] = starts[last], starts[first]
-        ends[first], ends[last] = ends[last], ends[first]
-        first += 1
-        last -= 1
     return count
 
 
@@ -303,7 +297,7 @@ def split_words(
     """Write where the words of `data[start:end]` begin and end; returns their number.
 
     `data` is valid UTF-8 (uint8), `table` that of `word_characters`. Places (int32) are bytes from
-    `start` on. Returns -1 if `starts` and `ends` are too short; `end - start` is always enough.
+    `start` on. Returns -1 if `starts` and `ends` are too short; twice `end - start` is enough.
     """
     capacity = starts.shape[0]
     view = data[start:end]
@@ -316,7 +310,8 @@ def split_words(
             position += 1
             continue
         run = position
-        plain = True
+        sign = -1  # the first character that is neither letter nor digit
+        digits = 0
         while position < length:
             byte = view[position]
             if byte < 128:
@@ -332,15 +327,26 @@ def split_words(
                 if position == run:
                     position = following
                 break
-            if flags & PLAIN == 0:
-                plain = False
+            digits |= flags & DIGIT
+            if sign < 0 and flags & PLAIN == 0:
+                sign = position
             position = following
-        if count + (1 if plain else position - run) > capacity:
+        if count + (1 if sign < 0 else 2 * (position - run)) > capacity:
             return -1
-        if plain:
+        if sign < 0:
             starts[count] = run
             ends[count] = position
             count += 1 if position > run else 0
+        elif sign > run and sign == position - 1 and digits == 0 and (
+            view[sign] == _COMMA
+            or (view[sign] == _STOP and _stop_is_split(view, run, sign, table))
+        ):  # fmt: skip
+            # What most runs with a sign are: a word and its comma or full stop.
+            starts[count] = run
+            ends[count] = sign
+            starts[count + 1] = sign
+            ends[count + 1] = position
+            count += 2
         else:
             count = _split_run(view, run, position, table, starts, ends, count)
         if position < length and position == run:

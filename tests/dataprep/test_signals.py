@@ -42,7 +42,7 @@ def words_of(text: str) -> list[tuple[int, str]]:
     """The kernel's words, each with the byte at which it begins."""
     encoded = text.encode()
     data = np.frombuffer(encoded, np.uint8)
-    starts, ends = (np.empty(len(data) + 1, np.int32) for _ in range(2))
+    starts, ends = (np.empty(2 * len(data) + 1, np.int32) for _ in range(2))
     number = split_words(data, 0, len(data), word_characters(), starts, ends)
     return [(int(starts[i]), encoded[starts[i] : ends[i]].decode()) for i in range(number)]
 
