@@ -6,23 +6,46 @@ is that of the recipe's sources and, within a source, of the files' names.
 """
 
 import glob
+import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
 
-from dataprep import installed_docs, read_jsonl, read_parquet
+from dataprep import (
+    arrow_rows,
+    installed_docs,
+    read_arrow,
+    read_csv,
+    read_jsonl,
+    read_parquet,
+    read_text,
+)
+from dataprep.arrow_rows import Rows
 from dataprep.config import Dataprep, Source
-from dataprep.read_jsonl import text_problem
-from dataprep.records import Batch, File, Record, Refusal, digest_of
+from dataprep.decompress import is_compressed
+from dataprep.records import (
+    BATCH_BYTES,
+    READ_SCHEMA,
+    Batch,
+    File,
+    Record,
+    Refusal,
+    quarantine_table,
+)
 from launch.errors import UserError
 from launch.manifest import Input, digest_file
 
 # Text files in one shard, at most: one file is one document, and a shard should be worth a task.
 _TEXT_SHARD_BYTES = 32 << 20
 _TEXT_SHARD_FILES = 10_000
+# A larger file of JSON lines or Parquet is read by several tasks, of about this size each.
+_PART_BYTES = 256 << 20
+_BLOCK_BYTES = 1 << 22
+# Kinds whose columns are Arrow's already; the others are read record by record.
+_ROWS_KINDS = ("parquet", "arrow")
 
 
 @dataclass(frozen=True)
@@ -69,78 +92,81 @@ def inputs(
 
 
 def read_shard(
-    shard: Shard, source: Source, limits: Dataprep
+    shard: Shard, source: Source, limits: Dataprep, records_max: int | None = None
 ) -> Iterator[tuple[pa.Table, pa.Table]]:
     """The shard's rows as pairs (documents, quarantine), each pair about 16 MB of text at most.
 
     Documents have the columns of `records.READ_SCHEMA`, quarantine those of
-    `contract.quarantine_schema`. Every record that was read is in exactly one of the two. Of
-    `limits`, `line_bytes_max` and `document_bytes_max` are used.
+    `contract.quarantine_schema`. Every record that was read is in exactly one of the two. With
+    `records_max` reading ends after so many records. Of `limits`, those named `_bytes_max` count.
 
-    Raises UserError if two records of the shard have the same id, or if a Parquet file lacks a
-    column that the recipe names.
+    Raises UserError if a file lacks a column that the recipe names.
     """
+    if source.kind in _ROWS_KINDS:
+        yield from _read_rows(shard, source, limits, records_max)
+        return
     batch = Batch(source.name)
-    seen: set[str] = set()
-    for item in _items(shard, source, limits):
+    for item in itertools.islice(_records(shard, source, limits), records_max):
         if isinstance(item, Refusal):
             batch.refuse(item)
         else:
-            if source.columns.id is not None:
-                check_new(item.id, seen, source.name)
             batch.add(item)
         if batch.full:
             yield from batch.take()
     yield from batch.take()
 
 
-def check_new(identity: str, seen: set[str], source_name: str) -> None:
-    """Remember an id; raises UserError if it was seen before."""
-    if identity in seen:
-        raise UserError(
-            f"sources.{source_name}.columns.id",
-            f"'{identity}' twice",
-            "a different id for each record",
-            "leave columns.id out: then the file's path and the row make the id",
-        )
-    seen.add(identity)
-
-
-def _items(shard: Shard, source: Source, limits: Dataprep) -> Iterator[Record | Refusal]:
+def _records(shard: Shard, source: Source, limits: Dataprep) -> Iterator[Record | Refusal]:
+    """The records of formats that are read one by one."""
     prefix = f"{source.name}:"
     for file in shard.files:
-        path = Path(file.path)
-        arguments = (path, file.name, prefix, source.columns, source.license, limits)
         if source.kind == "jsonl":
-            yield from read_jsonl.read_records(*arguments)
-        elif source.kind == "parquet":
-            yield from read_parquet.read_records(*arguments)
+            yield from read_jsonl.read_records(file, prefix, source, limits)
+        elif source.kind == "csv":
+            yield from read_csv.read_records(file, prefix, source, limits)
         elif source.kind == "text":
-            yield _read_text(path, file.name, prefix, source.license, limits)
+            yield read_text.read_record(file, prefix, source, limits)
         else:
+            assert source.kind == "installed-docs", f"no reader for kind {source.kind}"
             yield from installed_docs.read_records(file, prefix, source.license, limits)
 
 
-def _read_text(
-    path: Path, name: str, id_prefix: str, license: str | None, limits: Dataprep
-) -> Record | Refusal:
-    """One file as one document."""
-    try:
-        length = path.stat().st_size
-        if length > limits.document_bytes_max:
-            digest = digest_file(path)
-            return Refusal(name, 0, 0, length, digest, "text_too_long")
-        content = path.read_bytes()
-    except OSError:
-        return Refusal(name, 0, 0, None, None, "unreadable")
-    try:
-        text = content.decode()
-    except UnicodeDecodeError:
-        return Refusal(name, 0, 0, length, digest_of(content), "bad_utf8")
-    problem = text_problem(text, limits.document_bytes_max)
-    if problem is not None:
-        return Refusal(name, 0, 0, length, digest_of(content), problem)
-    return Record(f"{id_prefix}{name}#0", text, None, license, ())
+def _read_rows(
+    shard: Shard, source: Source, limits: Dataprep, records_max: int | None
+) -> Iterator[tuple[pa.Table, pa.Table]]:
+    """The rows of formats whose columns are Arrow's already."""
+    prefix = f"{source.name}:"
+    reader = read_parquet if source.kind == "parquet" else read_arrow
+    left = records_max
+    gathered: list[tuple[pa.Table, list[Refusal]]] = []
+    gathered_bytes = 0
+    for file in shard.files:
+        for rows in reader.read_rows(file, source.columns):
+            if left == 0:
+                break
+            if isinstance(rows, Refusal):
+                gathered.append((READ_SCHEMA.empty_table(), [rows]))
+                left = None if left is None else left - 1
+                continue
+            if left is not None:
+                rows = Rows(rows.first, rows.batch.slice(0, left))
+                left -= rows.batch.num_rows
+            for table, refusals in arrow_rows.documents(rows, file, prefix, source, limits):
+                gathered.append((table, refusals))
+                gathered_bytes += table.nbytes
+                if gathered_bytes >= BATCH_BYTES // 2:
+                    yield _together(gathered, source)
+                    gathered, gathered_bytes = [], 0
+    if gathered:
+        yield _together(gathered, source)
+
+
+def _together(
+    gathered: list[tuple[pa.Table, list[Refusal]]], source: Source
+) -> tuple[pa.Table, pa.Table]:
+    tables = [table for table, _ in gathered]
+    refusals = [refusal for _, refused in gathered for refusal in refused]
+    return pa.concat_tables(tables).combine_chunks(), quarantine_table(source.name, refusals)
 
 
 def _groups(source: Source, root: Path) -> Iterable[list[File]]:
@@ -148,11 +174,68 @@ def _groups(source: Source, root: Path) -> Iterable[list[File]]:
         return installed_docs.groups(source)
     files = _files(source, root)
     if source.kind == "text":
-        return _cut(files)
+        return _gather(files)
+    if source.kind == "jsonl":
+        return [[part] for file in files for part in _parts_of_lines(file)]
+    if source.kind == "parquet":
+        return [[part] for file in files for part in _parts_of_row_groups(file)]
     return [[file] for file in files]
 
 
-def _cut(files: Sequence[File]) -> Iterator[list[File]]:
+def _parts_of_lines(file: File) -> Iterator[File]:
+    """A file of lines, cut into parts of equal size if it is large and not compressed."""
+    if file.num_bytes <= _PART_BYTES or is_compressed(file.name):
+        yield file
+        return
+    num_parts = -(-file.num_bytes // _PART_BYTES)
+    ends = [file.num_bytes * part // num_parts for part in range(num_parts + 1)]
+    for first, stop in itertools.pairwise(ends):
+        yield replace(file, first=first, stop=stop, num_bytes=stop - first)
+
+
+def _parts_of_row_groups(file: File) -> Iterator[File]:
+    if file.num_bytes <= _PART_BYTES:
+        yield file
+        return
+    found = read_parquet.runs(file.path, _PART_BYTES)
+    if len(found) < 2:
+        yield file
+        return
+    for first, stop, num_bytes in found:
+        yield replace(file, first=first, stop=stop, num_bytes=num_bytes)
+
+
+def number_rows(shards: Sequence[Shard], sources: Sequence[Source]) -> list[Shard]:
+    """The shards, each part of a file of lines with the row that it begins in.
+
+    The line feeds before it are counted, once over each large file, at the speed of memory or disk.
+    """
+    made = []
+    path, place, row = "", 0, 0
+    for shard in shards:
+        file = shard.files[0]
+        if file.first == 0 or sources[shard.source_index].kind != "jsonl":
+            made.append(shard)
+            continue
+        if file.path != path:
+            path, place, row = file.path, 0, 0
+        row += _count_line_feeds(path, place, file.first - 1)
+        place = file.first - 1
+        made.append(replace(shard, files=(replace(file, first_row=row),)))
+    return made
+
+
+def _count_line_feeds(path: str, first: int, stop: int) -> int:
+    count = 0
+    with Path(path).open("rb") as stream:
+        stream.seek(first)
+        while first < stop and (block := stream.read(min(_BLOCK_BYTES, stop - first))):
+            count += block.count(b"\n")
+            first += len(block)
+    return count
+
+
+def _gather(files: Sequence[File]) -> Iterator[list[File]]:
     group: list[File] = []
     group_bytes = 0
     for file in files:

@@ -130,7 +130,7 @@ def build(recipe: Recipe, inputs: list[Input]) -> Manifest:
 
     # Absolute, because workers have their own working directory.
     directory, config = recipe.documents.resolve(), config_of(recipe)
-    shards = read.shards(recipe.sources, Path.cwd())
+    shards = read.number_rows(read.shards(recipe.sources, Path.cwd()), recipe.sources)
     work = _workspace(recipe, inputs)
     rehearse_once()
     trained = _train_classifiers(recipe)
