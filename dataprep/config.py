@@ -9,6 +9,7 @@ from dataprep.languages import LANGUAGES
 from dataprep.thresholds import Thresholds
 from launch.config import Model
 from launch.errors import UserError
+from launch.store import is_remote, parse
 
 READABLE_KINDS = ("installed-docs", "jsonl", "csv", "parquet", "arrow", "text")
 UNREADABLE_KINDS = {
@@ -64,6 +65,9 @@ class Source(Model):
                 raise UserError(f"{where}.paths", "paths", "none for kind 'installed-docs'")
         elif not self.paths:
             raise UserError(f"{where}.paths", "no path", "at least one glob of files")
+        schemes = {parse(path).scheme if is_remote(path) else "" for path in self.paths}
+        if len(schemes) > 1:
+            raise UserError(f"{where}.paths", "paths in several stores", "one source for each")
         if self.packages and self.kind != "installed-docs":
             raise UserError(f"{where}.packages", "packages", f"none for kind '{self.kind}'")
         return self
@@ -156,6 +160,8 @@ class Dataprep(Model):
     """Longest text, and longest other field of a record, that is read, bytes of UTF-8."""
     decompressed_bytes_max: int = Field(68_719_476_736, ge=1024)
     """Most that is read of one compressed file, bytes after decompression."""
+    output: str | None = None
+    """Store for the finished documents, s3://BUCKET/KEY or gs://; unset: ROOT/documents alone."""
     quarantine_share_max: float = Field(0.05, ge=0.0, le=1.0)
     """Share of unreadable records above which the job stops, 0 to 1."""
     pii: Pii = Pii()
@@ -166,6 +172,13 @@ class Dataprep(Model):
     """Quality classifier: what it finds positive with less than its threshold is dropped."""
     toxicity: Classifier | None = None
     """Toxicity classifier: what it finds positive with its threshold or more is dropped."""
+
+    @model_validator(mode="after")
+    def _check_output(self) -> Self:
+        if self.output is not None and not parse(self.output).key:
+            expected = "s3://BUCKET/KEY: documents have a place of their own in the bucket"
+            raise UserError("dataprep.output", f"'{self.output}'", expected)
+        return self
 
     @model_validator(mode="after")
     def _check_languages(self) -> Self:
