@@ -6,17 +6,13 @@ or it replaces exactly the manifest that was there at the start (`--force`). Who
 either the same result, and is up to date, or another, and is refused.
 """
 
-import time
 from pathlib import Path
 from typing import Any
 
-from launch.errors import LockedError, UserError
+from launch.errors import LockedError
 from launch.log import get_logger
 from launch.manifest import FILE_NAME, Manifest, manifest_text, read_manifest
-from launch.store import client, join, parse, reason_of, sizes
-
-_ATTEMPTS = 8
-_FIRST_WAIT_SECONDS = 0.2
+from launch.store import again, client, join, parse, sizes
 
 
 def committed_tag(location: str) -> str | None:
@@ -25,11 +21,9 @@ def committed_tag(location: str) -> str | None:
 
     place = parse(str(join(location, FILE_NAME)))
     try:
-        return str(obstore.head(client(place), place.key)["e_tag"])
+        return str(again(lambda: obstore.head(client(place), place.key), location)["e_tag"])
     except FileNotFoundError:
         return None
-    except (OSError, obstore.exceptions.BaseError) as error:
-        raise _no_answer(location, error) from None
 
 
 def publish(directory: Path, manifest: Manifest, location: str, replaces: str | None) -> None:
@@ -49,39 +43,22 @@ def publish(directory: Path, manifest: Manifest, location: str, replaces: str | 
     mode: Any = "create" if replaces is None else {"e_tag": replaces}
     content = manifest_text(manifest).encode()
     try:
-        obstore.put(client(place), place.key, content, mode=mode, use_multipart=False)
+        again(lambda: obstore.put(client(place), place.key, content, mode=mode), location)
     except (obstore.exceptions.AlreadyExistsError, obstore.exceptions.PreconditionError):
-        # Perhaps it was we: an answer that got lost is asked for again.
+        # Perhaps it was we: after an answer that got lost, the request was made again.
         other = read_manifest(location, manifest.kind, manifest.version)
-        if (other.files_digest, other.config_digest) != (
-            manifest.files_digest,
-            manifest.config_digest,
-        ):
-            raise LockedError(
-                f"{location}: another writer has committed {other.files_digest}; "
-                f"this one made {manifest.files_digest}",
-                "--force replaces it; another dataprep.output keeps both",
-            ) from None
-        get_logger("launch").info("%s: another writer was first, with the same files", location)
-    except (OSError, obstore.exceptions.BaseError) as error:
-        raise _no_answer(location, error) from None
+        if other.config_digest == manifest.config_digest and other.files == manifest.files:
+            get_logger("launch").info("%s: another writer was first, with the same files", location)
+            return
+        raise LockedError(
+            f"{location}: another writer has committed {other.files_digest}, "
+            f"this one made {manifest.files_digest}",
+            "--force replaces it; another dataprep.output keeps both",
+        ) from None
 
 
 def _upload(path: Path, location: str) -> None:
     import obstore
 
     place = parse(location)
-    for attempt in range(_ATTEMPTS):
-        try:
-            obstore.put(client(place), place.key, path)
-        except (OSError, obstore.exceptions.BaseError) as error:
-            if attempt == _ATTEMPTS - 1:
-                raise _no_answer(location, error) from None
-            time.sleep(_FIRST_WAIT_SECONDS * 2**attempt)
-        else:
-            return
-
-
-def _no_answer(location: str, error: Exception) -> UserError:
-    return UserError(location, f"no answer ({reason_of(error)})", "a bucket to write to",
-                     "endpoint, region and credentials come from the environment")  # fmt: skip
+    again(lambda: obstore.put(client(place), place.key, path), location)

@@ -12,9 +12,9 @@ import io
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar, cast
 
 from launch.errors import UserError
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import pyarrow.fs
 
 Location = Path | str
+Answer = TypeVar("Answer")
 
 SCHEMES = ("s3", "gs")
 # The client's own attempts at a request, and ours beside it, where an answer broke off.
@@ -75,7 +76,9 @@ def parse(location: str) -> Place:
         # What stands there may be a password: it is not repeated.
         raise UserError(f"a location {scheme}://", "a user or a port in it", _expected(),
                         "credentials and endpoints belong into the environment")  # fmt: skip
-    if scheme not in SCHEMES or not _BUCKET.fullmatch(bucket):
+    if scheme not in SCHEMES:
+        raise UserError("a location", f"'{scheme[:20]}://'", _expected())
+    if not _BUCKET.fullmatch(bucket):
         raise UserError("a location", f"'{location[:80]}'", _expected())
     if ".." in key.split("/") or "//" in key or key.startswith("/"):
         raise UserError("a location", f"'{location[:80]}'", "a key without '..' and empty parts")
@@ -144,7 +147,10 @@ class _RemoteFile(io.RawIOBase):
         place = parse(location)
         self._location = location
         opened = _filesystem(place.scheme).open_input_file
-        self._file = _again(lambda: opened(f"{place.bucket}/{place.key}"), location)
+        try:
+            self._file = again(lambda: opened(f"{place.bucket}/{place.key}"), location)
+        except FileNotFoundError:
+            raise UserError(location, "no such object", "one that is there") from None
         self._size = self._file.size()
         self._position = 0
 
@@ -170,10 +176,14 @@ class _RemoteFile(io.RawIOBase):
         if wanted <= 0:
             return 0
         position = self._position
-        content = _again(lambda: self._file.read_at(wanted, position), self._location)
+        content = again(lambda: self._file.read_at(wanted, position), self._location)
         buffer[: len(content)] = content
         self._position += len(content)
         return len(content)
+
+    def readall(self) -> bytes:
+        # In one request; io's own way would make one of every 8 KiB.
+        return self.read(max(0, self._size - self._position)) or b""
 
     def close(self) -> None:
         if not self.closed:
@@ -181,16 +191,27 @@ class _RemoteFile(io.RawIOBase):
         super().close()
 
 
-def _again(request: Any, location: str) -> Any:
-    """The answer to a request that may break off; raises `UserError` if it always does."""
+def again(request: Callable[[], Answer], location: str) -> Answer:
+    """The answer to a request that may break off; raises `UserError` if it always does.
+
+    What the store has decided is no such case, and is raised: FileNotFoundError, and obstore's
+    AlreadyExistsError and PreconditionError.
+    """
+    from obstore import exceptions as refused
+
     for attempt in range(_ATTEMPTS):
         try:
             return request()
-        except OSError as error:
-            final = isinstance(error, FileNotFoundError | PermissionError)
-            if final or attempt == _ATTEMPTS - 1:
-                got = "no such object" if final else f"no answer after {_ATTEMPTS} attempts"
-                raise UserError(location, f"{got} ({reason_of(error)})", "an object") from None
+        except (FileNotFoundError, refused.AlreadyExistsError, refused.PreconditionError):
+            raise
+        except (PermissionError, refused.PermissionDeniedError, refused.UnauthenticatedError) as e:
+            hint = "credentials, region and endpoint come from the environment"
+            raise UserError(location, f"no access ({reason_of(e)})", "access", hint) from None
+        except (OSError, refused.BaseError) as e:
+            if attempt == _ATTEMPTS - 1:
+                got = f"no answer in {_ATTEMPTS} attempts ({reason_of(e)})"
+                hint = "credentials, region and endpoint come from the environment"
+                raise UserError(location, got, "an object store", hint) from None
         time.sleep(_FIRST_WAIT_SECONDS * 2**attempt)
     raise AssertionError("the last attempt returns or raises")
 
@@ -200,15 +221,14 @@ def reason_of(error: Exception) -> str:
     return re.sub(r"https?://\S+", "URL", str(error).splitlines()[0])[:160] if str(error) else ""
 
 
-def _list(place: Place) -> Iterator[Any]:
+def _list(place: Place) -> list[Any]:
     import obstore
 
-    try:
-        for metas in obstore.list(client(place), prefix=place.key or None):
-            yield from metas
-    except (OSError, obstore.exceptions.BaseError) as error:
-        where = f"{place.scheme}://{place.bucket}/{place.key}"
-        raise UserError(where, f"no list ({reason_of(error)})", "a bucket to read") from None
+    def all_pages() -> list[Any]:
+        pages = obstore.list(client(place), prefix=place.key or None)
+        return [meta for page in pages for meta in page]
+
+    return again(all_pages, f"{place.scheme}://{place.bucket}/{place.key}")
 
 
 def client(place: Place) -> Any:
