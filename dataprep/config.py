@@ -9,17 +9,17 @@ from dataprep.languages import LANGUAGES
 from dataprep.presets import Preset, check, complete, read_language_rules
 from launch.config import Model, parse_model
 from launch.errors import UserError
+from launch.store import is_remote, parse
 
-READABLE_KINDS = ("installed-docs", "jsonl", "parquet", "text")
+READABLE_KINDS = ("installed-docs", "jsonl", "csv", "parquet", "arrow", "text")
 UNREADABLE_KINDS = {
-    "csv": "convert it to Parquet first, for example with pyarrow.csv",
     "warc": "extract the pages to JSONL first, for example with resiliparse",
     "html": "extract the main text first, for example with resiliparse, and use kind 'text'",
 }
 
 
 class Columns(Model):
-    """Which field of a record is what, for the kinds `jsonl` and `parquet`."""
+    """Which field of a record is what, for jsonl, csv, parquet, arrow; `a.b` is b inside a."""
 
     text: str = Field("text", min_length=1)
     """Field that holds the text."""
@@ -39,13 +39,13 @@ class Source(Model):
     name: str = Field("python-docs", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
     """Name of the source, unique in the recipe; every id begins with it."""
     kind: str = "installed-docs"
-    """How to read it: installed-docs, jsonl (also .gz and .zst), parquet or text."""
+    """How to read it: installed-docs, jsonl, csv, text (these also .gz, .zst), parquet, arrow."""
     paths: tuple[str, ...] = ()
-    """Globs of files, relative to the working directory; `**` stands for any depth."""
+    """Globs of files, below the working directory or s3:// or gs://; `**` stands for any depth."""
     packages: tuple[str, ...] = ()
     """For installed-docs: the distributions to read; empty: the fixed list of the demo's corpus."""
     columns: Columns = Columns()
-    """Fields of a record, for the kinds jsonl and parquet."""
+    """Fields of a record."""
     weight: float = Field(1.0, gt=0.0)
     """Weight of the source where documents are sampled, relative to the other sources."""
     license: str | None = None
@@ -65,6 +65,9 @@ class Source(Model):
                 raise UserError(f"{where}.paths", "paths", "none for kind 'installed-docs'")
         elif not self.paths:
             raise UserError(f"{where}.paths", "no path", "at least one glob of files")
+        schemes = {parse(path).scheme if is_remote(path) else "" for path in self.paths}
+        if len(schemes) > 1:
+            raise UserError(f"{where}.paths", "paths in several stores", "one source for each")
         if self.packages and self.kind != "installed-docs":
             raise UserError(f"{where}.packages", "packages", f"none for kind '{self.kind}'")
         return self
@@ -165,9 +168,13 @@ class Dataprep(Model):
     valid_fraction: float = Field(0.01, ge=0.0, lt=1.0)
     """Share of the kept documents that is set aside for validation, 0 to 1."""
     line_bytes_max: int = Field(33_554_432, ge=1024)
-    """Longest JSONL line that is read, bytes."""
+    """Longest line of JSONL and longest record of CSV that is read, bytes."""
     document_bytes_max: int = Field(8_388_608, ge=1024)
-    """Longest text that is read, bytes of UTF-8."""
+    """Longest text, and longest other field of a record, that is read, bytes of UTF-8."""
+    decompressed_bytes_max: int = Field(68_719_476_736, ge=1024)
+    """Most that is read of one compressed file, bytes after decompression."""
+    output: str | None = None
+    """Store for the finished documents, s3://BUCKET/KEY or gs://; unset: ROOT/documents alone."""
     quarantine_share_max: float = Field(0.05, ge=0.0, le=1.0)
     """Share of unreadable records above which the job stops, 0 to 1."""
     pii: Pii = Pii()
@@ -200,6 +207,13 @@ class Dataprep(Model):
             check(self.presets, table.thresholds, where)
         # The model is frozen for everyone but its own validators.
         object.__setattr__(self, "thresholds", complete(self.presets, self.thresholds))
+        return self
+
+    @model_validator(mode="after")
+    def _check_output(self) -> Self:
+        if self.output is not None and not parse(self.output).key:
+            expected = "s3://BUCKET/KEY: documents have a place of their own in the bucket"
+            raise UserError("dataprep.output", f"'{self.output}'", expected)
         return self
 
     @model_validator(mode="after")

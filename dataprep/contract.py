@@ -11,10 +11,10 @@ are all that the tokenizer needs to know of dataprep.
 """
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from launch.manifest import Manifest, read_manifest
+from launch.store import Location, join, open_random
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -80,8 +80,8 @@ def quarantine_schema() -> "pa.Schema":
     )
 
 
-def open_documents(directory: Path) -> Manifest:
-    """The manifest of a finished `documents/` directory.
+def open_documents(directory: Location) -> Manifest:
+    """The manifest of a finished `documents/` directory, on a disk or in an object store.
 
     Raises UserError if there is none, if it is of another kind or version, or if a file that it
     names is missing or has another size.
@@ -105,13 +105,13 @@ def quarantine_files(manifest: Manifest) -> list[str]:
 
 
 def iterate_tables(
-    directory: Path, files: Sequence[str], columns: Sequence[str] | None = None
+    directory: Location, files: Sequence[str], columns: Sequence[str] | None = None
 ) -> "Iterator[pa.Table]":
     """The rows of `files`, one table per row group, in order; `columns` None means all."""
     import pyarrow.parquet as pq
 
     for name in files:
-        with pq.ParquetFile(directory / name) as file:
+        with open_random(str(join(directory, name))) as stream, pq.ParquetFile(stream) as file:
             for group in range(file.num_row_groups):
                 yield file.read_row_group(group, columns=columns)
 

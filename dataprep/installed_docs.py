@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from dataprep.config import Dataprep, Source
-from dataprep.read_jsonl import text_problem
+from dataprep.fields import text_problem
 from dataprep.records import File, Record, Refusal, digest_of
 from launch.errors import UserError
 from launch.manifest import Input, digest_json

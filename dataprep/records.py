@@ -1,6 +1,6 @@
 """Records on their way into tables: the columns that every reader makes, in bounded batches."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -33,9 +33,12 @@ QUARANTINE_SCHEMA = quarantine_schema()
 
 @dataclass(frozen=True)
 class File:
-    """One file of a source: its name in ids and quarantine, where it lies now, and its size.
+    """A file of a source, or a part of one: its name in ids and quarantine, its place, its size.
 
-    `package` and `license` are known for the files of installed packages only.
+    A part is bytes `first` to `stop` of a JSONL file (the lines that begin there; `first_row` is
+    the row of the line that holds the byte before) or such a run of a Parquet file's row groups.
+    `package` and `license` are known for the files of installed packages only, `identity` for
+    objects of a store: it changes with the content.
     """
 
     name: str
@@ -43,6 +46,10 @@ class File:
     num_bytes: int
     package: str | None = None
     license: str | None = None
+    first: int = 0
+    stop: int | None = None
+    first_row: int = 0
+    identity: str | None = None
 
 
 class Record(NamedTuple):
@@ -66,9 +73,15 @@ class Refusal(NamedTuple):
     reason: str
 
 
-def digest_of(content: bytes) -> str:
-    """Digest of a refused record, so that it can be found again: `xxh3_128:` and 32 digits."""
+def digest_of(content: Any) -> str:
+    """Digest of a refused record's bytes, to find it again: `xxh3_128:` and 32 digits."""
     return f"xxh3_128:{xxhash.xxh3_128_hexdigest(content)}"
+
+
+def quarantine_table(source: str, refusals: Iterable[Refusal]) -> pa.Table:
+    """Refusals as rows of quarantine."""
+    rows = [{"source": source, **refusal._asdict()} for refusal in refusals]
+    return pa.Table.from_pylist(rows, schema=QUARANTINE_SCHEMA)
 
 
 @dataclass
@@ -78,7 +91,7 @@ class Batch:
     source: str
     columns: dict[str, list[Any]] = field(default_factory=dict)
     refusals: list[Refusal] = field(default_factory=list)
-    text_bytes: int = 0
+    num_bytes: int = 0
 
     def __post_init__(self) -> None:
         self._clear()
@@ -87,7 +100,7 @@ class Batch:
         names = ("id", "content_hash", "text", "url", "license", "meta", "read_bytes")
         self.columns = {name: [] for name in names}
         self.refusals = []
-        self.text_bytes = 0
+        self.num_bytes = 0
 
     def add(self, record: Record) -> None:
         """Add a document. Its text must be valid Unicode (no lone surrogate)."""
@@ -100,7 +113,9 @@ class Batch:
         columns["license"].append(record.license)
         columns["meta"].append(record.meta)
         columns["read_bytes"].append(len(encoded))
-        self.text_bytes += len(encoded)
+        self.num_bytes += len(encoded) + len(record.id) + len(record.url or "")
+        for _, value in record.meta:
+            self.num_bytes += len(value)
 
     def refuse(self, refusal: Refusal) -> None:
         """Add a record that could not be read."""
@@ -110,12 +125,12 @@ class Batch:
     def full(self) -> bool:
         """Whether it holds enough for a table."""
         num_rows = max(len(self.columns["id"]), len(self.refusals))
-        return self.text_bytes >= BATCH_BYTES or num_rows >= BATCH_ROWS
+        return self.num_bytes >= BATCH_BYTES or num_rows >= BATCH_ROWS
 
     def take(self) -> Iterator[tuple[pa.Table, pa.Table]]:
         """What it holds, as (documents, quarantine), unless that is nothing; it is empty then."""
         if self.columns["id"] or self.refusals:
-            yield self._documents(), self._quarantine()
+            yield self._documents(), quarantine_table(self.source, self.refusals)
             self._clear()
 
     def _documents(self) -> pa.Table:
@@ -129,7 +144,3 @@ class Batch:
             else:
                 arrays.append(pa.array(self.columns[column.name], column.type))
         return pa.Table.from_arrays(arrays, schema=READ_SCHEMA)
-
-    def _quarantine(self) -> pa.Table:
-        rows = [{"source": self.source, **refusal._asdict()} for refusal in self.refusals]
-        return pa.Table.from_pylist(rows, schema=QUARANTINE_SCHEMA)

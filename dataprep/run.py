@@ -31,6 +31,7 @@ from launch.manifest import (
     digest_json,
     write_manifest,
 )
+from launch.publish import committed_tag, publish
 from launch.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -50,17 +51,26 @@ def run(recipe: Recipe, *, force: bool = False, dry_run: bool = False) -> Manife
     directory = recipe.documents
     if dry_run:
         inputs = find_inputs(recipe, write=False)
-        manifest = check_current(directory, KIND, VERSION, config_of(recipe), inputs, force)
+        place = recipe.published_documents
+        manifest = check_current(place, KIND, VERSION, config_of(recipe), inputs, force)
         print_plan(recipe, inputs, manifest)
         return manifest
     with lock(directory):
         inputs = find_inputs(recipe, write=True)
-        manifest = check_current(directory, KIND, VERSION, config_of(recipe), inputs, force)
+        place, config = recipe.published_documents, config_of(recipe)
+        manifest = check_current(place, KIND, VERSION, config, inputs, force)
         if manifest is not None:
-            get_logger("dataprep").info("up to date: %s", directory)
+            get_logger("dataprep").info("up to date: %s", place)
             return manifest
-        with timed(directory, "dataprep"):
-            return build(recipe, inputs)
+        output = recipe.dataprep.output
+        replaces = None if output is None else committed_tag(output)
+        manifest = check_current(directory, KIND, VERSION, config, inputs, force)
+        if manifest is None:
+            with timed(directory, "dataprep"):
+                manifest = build(recipe, inputs)
+        if output is not None:
+            publish(directory, manifest, output, replaces)
+        return manifest
 
 
 def check(recipe: Recipe) -> None:
@@ -77,6 +87,7 @@ def config_of(recipe: Recipe) -> dict[str, Any]:
     """What decides the result beside the inputs: what the manifest holds as configuration."""
     tables = recipe.to_dict()
     tables["dataprep"]["near_duplicates"].pop("partitions")
+    tables["dataprep"].pop("output", None)
     return {
         "seed": recipe.run.seed,
         "shingling_version": SHINGLING_VERSION,
@@ -130,7 +141,7 @@ def build(recipe: Recipe, inputs: list[Input]) -> Manifest:
 
     # Absolute, because workers have their own working directory.
     directory, config = recipe.documents.resolve(), config_of(recipe)
-    shards = read.shards(recipe.sources, Path.cwd())
+    shards = read.number_rows(read.shards(recipe.sources, Path.cwd()), recipe.sources)
     work = _workspace(recipe, inputs)
     rehearse_once()
     trained = _train_classifiers(recipe)

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from dataprep import read, records
 from dataprep.config import Columns, Dataprep, Source
-from dataprep.read_jsonl import Line, read_lines
+from dataprep.delimited import Span, cut
 from launch.config import parse_model
 from launch.errors import UserError
 
@@ -167,19 +167,22 @@ def test_a_file_that_is_no_gzip_is_one_refusal(tmp_path: Path) -> None:
 @given(
     st.lists(st.binary(max_size=30).map(lambda b: b.replace(b"\n", b"")), max_size=30),
     st.integers(1, 20),
+    st.integers(1, 40),
 )
-def test_lines_tile_the_file(
-    tmp_path_factory: pytest.TempPathFactory, lines: list[bytes], limit: int
-) -> None:
-    path = tmp_path_factory.mktemp("lines") / "x"
+def test_lines_tile_the_file(lines: list[bytes], limit: int, piece_bytes: int) -> None:
     content = b"\n".join(lines)
-    path.write_bytes(content)
-    found = list(read_lines(path, limit))
-    expected = [piece for piece in content.split(b"\n") if len(piece) > limit or piece.strip()]
+    pieces = [content[at : at + piece_bytes] for at in range(0, len(content), piece_bytes)]
+    found = list(cut(pieces, limit))
+    expected = [
+        (row, piece)
+        for row, piece in enumerate(content.split(b"\n"))
+        if len(piece) > limit or piece.strip()
+    ]
     assert len(found) == len(expected)
-    for item, piece in zip(found, expected, strict=True):
-        assert isinstance(item, Line)
+    for item, (row, piece) in zip(found, expected, strict=True):
+        assert isinstance(item, Span)
         assert content[item.offset : item.offset + item.length] == piece
+        assert item.row == row
         assert item.content == (piece if len(piece) <= limit else None)
 
 
@@ -341,11 +344,7 @@ def test_batches_end_by_bytes_and_change_nothing(
     assert everything(tmp_path, source()) == whole
 
 
-def test_equal_ids_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "x.jsonl").write_bytes(line(text="a", id="1") + line(text="b", id=1))
-    with pytest.raises(UserError, match="'s:1' twice") as caught:
-        everything(tmp_path, source(columns=Columns(id="id")))
-    assert "leave columns.id out" in caught.value.hint
+def test_records_without_an_id_are_refused(tmp_path: Path) -> None:
     (tmp_path / "x.jsonl").write_bytes(
         line(text="a") + line(text="b", id="") + line(text="c", id=True)
     )
@@ -357,7 +356,6 @@ def test_wrong_sources_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no file for 'none/\*'"):
         read.shards([source(paths=("none/*",))], tmp_path)
     for data, words in (
-        ({"kind": "csv", "paths": ["x"]}, "not read directly"),
         ({"kind": "warc", "paths": ["x"]}, "not read directly"),
         ({"kind": "jsn", "paths": ["x"]}, "expected one of installed-docs, jsonl"),
         ({"kind": "jsonl"}, "no path"),
