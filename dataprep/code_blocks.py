@@ -20,8 +20,26 @@ _ROOTS = (
 )
 # Classes of what highlighters add: numbers of lines, buttons, captions of their own.
 _ADDED_CLASSES = frozenset(
-    "gutter linenos lineno linenodiv linenumber line-number line-numbers-rows lnt lntd-number ln gl "
-    "blob-num hljs-ln-numbers rouge-gutter toolbar copy copybtn clipboard-copy".split()
+    [
+        "gutter",
+        "linenos",
+        "lineno",
+        "linenodiv",
+        "linenumber",
+        "line-number",
+        "line-numbers-rows",
+        "lnt",
+        "lntd-number",
+        "ln",
+        "gl",
+        "blob-num",
+        "hljs-ln-numbers",
+        "rouge-gutter",
+        "toolbar",
+        "copy",
+        "copybtn",
+        "clipboard-copy",
+    ]
 )
 _ADDED = ", ".join(f".{name}" for name in sorted(_ADDED_CLASSES))
 _SKIPPED_TAGS = frozenset(("button", "script", "style", "select", "template"))

@@ -2,10 +2,10 @@
 
     decode      byte order mark, then the server's word, then the page's own, then detection
     parse       once, by resiliparse
-    take out    code and equations, which no extractor may touch           (code_blocks, mathematics)
+    take out    code and equations, which no extractor may touch   (code_blocks, mathematics)
     extract     fast: resiliparse's main content and the run of its blocks that is the article
-                (main_text); precise: trafilatura                          (extract_precise)
-    put back    code and equations                                         (verbatim)
+                (main_text); precise: trafilatura                  (extract_precise)
+    put back    code and equations                                 (verbatim)
 
 Nothing is remembered from one page to the next: a page gives the same text every time.
 """
@@ -52,13 +52,13 @@ class Extracted(NamedTuple):
 def extract(html: bytes, encoding_hint: str | None, extractor: Extractor) -> Extracted | str:
     """The article of a page, or the reason why there is none.
 
-    `encoding_hint` is the charset of the HTTP header. Reasons: `no_text`, and `page_too_complex` for
-    a page so built that parsing it would take seconds.
+    `encoding_hint` is the charset of the HTTP header. Reasons: `no_text`, and `page_too_complex`
+    for a page so built that parsing it would take seconds.
     """
     seen = scan(html)
     if seen.is_too_complex:
         return "page_too_complex"
-    tree = HTMLTree.parse(decode(html, encoding_hint))
+    tree: Any = HTMLTree.parse(decode(html, encoding_hint))
     root = tree.document.document_element if tree.document is not None else None
     if root is None:
         return "no_text"
@@ -104,7 +104,7 @@ def _decode_as(html: bytes, encoding: str) -> str | None:
     return text if share <= _UNDECODABLE_SHARE_MAX else None
 
 
-def _main_content(tree: HTMLTree) -> str:
+def _main_content(tree: Any) -> str:
     return extract_plain_text(
         tree,
         preserve_formatting="minimal_html",
@@ -116,7 +116,7 @@ def _main_content(tree: HTMLTree) -> str:
     )
 
 
-def _stated(tree: HTMLTree, seen: Scan) -> tuple[str | None, str | None]:
+def _stated(tree: Any, seen: Scan) -> tuple[str | None, str | None]:
     """Canonical address and licence as the page states them."""
     url: str | None = None
     license: str | None = None
@@ -129,7 +129,7 @@ def _stated(tree: HTMLTree, seen: Scan) -> tuple[str | None, str | None]:
     return url, license
 
 
-def _take_out(tree: HTMLTree) -> list[Passage]:
+def _take_out(tree: Any) -> list[Passage]:
     """Code and equations of a page, in whose places the tree then holds marks."""
     passages: list[Passage] = []
     found = list(tree.document.query_selector_all(_SELECTOR))
@@ -144,7 +144,7 @@ def _take_out(tree: HTMLTree) -> list[Passage]:
     return passages
 
 
-def _replace(tree: HTMLTree, node: Any, passage: Passage | None, passages: list[Passage]) -> None:
+def _replace(tree: Any, node: Any, passage: Passage | None, passages: list[Passage]) -> None:
     if passage is None:
         node.remove()
         return

@@ -40,7 +40,7 @@ def take_equation(node: Any, has_scripts: bool) -> tuple[Any, Passage | None] | 
         kind = (node.getattr("type") or "").lower()
         content = node.text_content or ""
         if "mml" in kind:
-            math = HTMLTree.parse(content).document.query_selector("math")
+            math = _math_in(content)
             tex = _tex(math) if math is not None else ""
         else:
             tex = content.strip().removeprefix("<![CDATA[").removesuffix("]]>")
@@ -78,12 +78,17 @@ def _tex(node: Any) -> str:
     if math is None:
         holder = node if node.hasattr("data-mathml") else node.query_selector("[data-mathml]")
         if holder is not None:
-            tree = HTMLTree.parse(holder.getattr("data-mathml") or "")
-            math = tree.document.query_selector("math")
+            math = _math_in(holder.getattr("data-mathml") or "")
     if math is not None:
         return (math.getattr("alttext") or "").strip() or to_tex(math)
     image = node.query_selector("img[alt]")
     return _tex_of_image(image) if image is not None else ""
+
+
+def _math_in(markup: str) -> Any:
+    """The first `math` element of some markup, or None."""
+    document: Any = HTMLTree.parse(markup).document
+    return document.query_selector("math")
 
 
 def _tex_of_image(image: Any) -> str:

@@ -11,8 +11,40 @@ _DEPTH_MAX = 64
 _SKIPPED = frozenset(("annotation", "annotation-xml", "mphantom", "none", "mprescripts", "mspace"))
 # Functions whose names TeX sets upright, as MathML writes them in one `mi`.
 _FUNCTIONS = frozenset(
-    "arccos arcsin arctan arg cos cosh cot coth csc deg det dim exp gcd hom inf ker lg lim liminf "
-    "limsup ln log max min Pr sec sin sinh sup tan tanh".split()
+    [
+        "arccos",
+        "arcsin",
+        "arctan",
+        "arg",
+        "cos",
+        "cosh",
+        "cot",
+        "coth",
+        "csc",
+        "deg",
+        "det",
+        "dim",
+        "exp",
+        "gcd",
+        "hom",
+        "inf",
+        "ker",
+        "lg",
+        "lim",
+        "liminf",
+        "limsup",
+        "ln",
+        "log",
+        "max",
+        "min",
+        "Pr",
+        "sec",
+        "sin",
+        "sinh",
+        "sup",
+        "tan",
+        "tanh",
+    ]
 )
 _OVER = {"¯": "bar", "‾": "overline", "^": "hat", "ˆ": "hat", "~": "tilde", "˜": "tilde"}
 _OVER |= {"→": "vec", "⃗": "vec", "˙": "dot", "¨": "ddot", "⏞": "overbrace", "_": "overline"}
