@@ -29,10 +29,13 @@ LINK_WEIGHT = 0.5
 # No block costs more: one that is all links must not end an article.
 LOSS_MAX = 60
 # Within the article, blocks with a larger share of link text are left out,
-LINK_SHARE_MAX = 0.6
+LINK_SHARE_MAX = 0.8
 # and, where paragraphs hold most of the text, bare lines of fewer bytes: captions, buttons, dates.
 PARAGRAPH_SHARE = 0.8
 BARE_BYTES_MIN = 240
+# A run with a smaller share of the page's text is no article: a recipe's steps, a list of goods. Then
+# nothing is left out.
+ARTICLE_SHARE_MIN = 0.4
 
 _BREAK = "\x1e"  # a line break within a block, until its text is made
 
@@ -154,10 +157,10 @@ def _largest_run(scores: list[float]) -> tuple[int, int]:
 def _article(blocks: list[Block]) -> list[Block]:
     """The blocks that are the article's."""
     first, last = _largest_run([_score(block) for block in blocks])
-    if first == last:
-        return blocks  # a page of short lines alone: it has no article, so nothing is left out
     run = blocks[first:last]
     total = sum(block.plain_bytes for block in run)
+    if total <= ARTICLE_SHARE_MIN * sum(block.plain_bytes for block in blocks):
+        return blocks
     bare = sum(block.plain_bytes for block in run if block.kind == "bare")
     in_paragraphs = total - bare >= PARAGRAPH_SHARE * total
     return [
