@@ -11,10 +11,11 @@ from launch.config import Model, parse_model
 from launch.errors import UserError
 from launch.store import is_remote, parse
 
-READABLE_KINDS = ("installed-docs", "jsonl", "csv", "parquet", "arrow", "text")
-UNREADABLE_KINDS = {
-    "warc": "extract the pages to JSONL first, for example with resiliparse",
-    "html": "extract the main text first, for example with resiliparse, and use kind 'text'",
+READABLE_KINDS = ("installed-docs", "jsonl", "csv", "parquet", "arrow", "text", "warc", "html")
+# What `columns.meta` may name where a record has no fields of its own.
+WEB_FIELDS = {
+    "warc": ("warc_date", "warc_record_id", "content_type", "title", "html_language"),
+    "html": ("title", "html_language"),
 }
 
 
@@ -39,13 +40,15 @@ class Source(Model):
     name: str = Field("python-docs", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
     """Name of the source, unique in the recipe; every id begins with it."""
     kind: str = "installed-docs"
-    """How to read it: installed-docs, jsonl, csv, text (these also .gz, .zst), parquet, arrow."""
+    """installed-docs, jsonl, csv, text, warc, html (these also .gz, .zst), parquet or arrow."""
     paths: tuple[str, ...] = ()
     """Globs of files, below the working directory or s3:// or gs://; `**` stands for any depth."""
     packages: tuple[str, ...] = ()
     """For installed-docs: the distributions to read; empty: the fixed list of the demo's corpus."""
     columns: Columns = Columns()
     """Fields of a record."""
+    extractor: Literal["fast", "precise"] = "fast"
+    """For warc and html: how the article of a page is found, by resiliparse or by trafilatura."""
     weight: float = Field(1.0, gt=0.0)
     """Weight of the source where documents are sampled, relative to the other sources."""
     license: str | None = None
@@ -55,9 +58,6 @@ class Source(Model):
     def _check_kind(self) -> Self:
         where = f"sources.{self.name}"
         known = ", ".join(READABLE_KINDS)
-        if self.kind in UNREADABLE_KINDS:
-            got = f"'{self.kind}', which is not read directly"
-            raise UserError(f"{where}.kind", got, f"one of {known}", UNREADABLE_KINDS[self.kind])
         if self.kind not in READABLE_KINDS:
             raise UserError(f"{where}.kind", f"'{self.kind}'", f"one of {known}")
         if self.kind == "installed-docs":
@@ -70,6 +70,10 @@ class Source(Model):
             raise UserError(f"{where}.paths", "paths in several stores", "one source for each")
         if self.packages and self.kind != "installed-docs":
             raise UserError(f"{where}.packages", "packages", f"none for kind '{self.kind}'")
+        for name in self.columns.meta if self.kind in WEB_FIELDS else ():
+            if name not in WEB_FIELDS[self.kind]:
+                expected = f"one of {', '.join(WEB_FIELDS[self.kind])}"
+                raise UserError(f"{where}.columns.meta", f"'{name}'", expected)
         return self
 
 
@@ -171,6 +175,8 @@ class Dataprep(Model):
     """Longest line of JSONL and longest record of CSV that is read, bytes."""
     document_bytes_max: int = Field(8_388_608, ge=1024)
     """Longest text, and longest other field of a record, that is read, bytes of UTF-8."""
+    page_bytes_max: int = Field(8_388_608, ge=1024)
+    """Longest HTML page that is read, bytes as its encoding has them."""
     decompressed_bytes_max: int = Field(68_719_476_736, ge=1024)
     """Most that is read of one compressed file, bytes after decompression."""
     output: str | None = None

@@ -8,6 +8,7 @@ is that of the recipe's sources and, within a source, of the files' names.
 import glob
 import itertools
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,9 +20,11 @@ from dataprep import (
     installed_docs,
     read_arrow,
     read_csv,
+    read_html,
     read_jsonl,
     read_parquet,
     read_text,
+    read_warc,
 )
 from dataprep.arrow_rows import Rows
 from dataprep.config import Dataprep, Source
@@ -31,6 +34,7 @@ from dataprep.records import (
     READ_SCHEMA,
     Batch,
     File,
+    PassedOver,
     Record,
     Refusal,
     quarantine_table,
@@ -96,13 +100,18 @@ def inputs(
 
 
 def read_shard(
-    shard: Shard, source: Source, limits: Dataprep, records_max: int | None = None
+    shard: Shard,
+    source: Source,
+    limits: Dataprep,
+    records_max: int | None = None,
+    passed_over: Counter[str] | None = None,
 ) -> Iterator[tuple[pa.Table, pa.Table]]:
     """The shard's rows as pairs (documents, quarantine), each pair about 16 MB of text at most.
 
     Documents have the columns of `records.READ_SCHEMA`, quarantine those of
     `contract.quarantine_schema`. Every record that was read is in exactly one of the two. With
-    `records_max` reading ends after so many records. Of `limits`, those named `_bytes_max` count.
+    `records_max` reading ends after so many records. `passed_over` gets, by kind, the number of an
+    archive's records that are no documents. Of `limits`, those named `_bytes_max` count.
 
     Raises UserError if a file lacks a column that the recipe names.
     """
@@ -110,7 +119,8 @@ def read_shard(
         yield from _read_rows(shard, source, limits, records_max)
         return
     batch = Batch(source.name)
-    for item in itertools.islice(_records(shard, source, limits), records_max):
+    records = _without_passed_over(_records(shard, source, limits), passed_over)
+    for item in itertools.islice(records, records_max):
         if isinstance(item, Refusal):
             batch.refuse(item)
         else:
@@ -120,7 +130,19 @@ def read_shard(
     yield from batch.take()
 
 
-def _records(shard: Shard, source: Source, limits: Dataprep) -> Iterator[Record | Refusal]:
+def _without_passed_over(
+    items: Iterable[Record | Refusal | PassedOver], passed_over: Counter[str] | None
+) -> Iterator[Record | Refusal]:
+    for item in items:
+        if not isinstance(item, PassedOver):
+            yield item
+        elif passed_over is not None:
+            passed_over[item.kind] += 1
+
+
+def _records(
+    shard: Shard, source: Source, limits: Dataprep
+) -> Iterator[Record | Refusal | PassedOver]:
     """The records of formats that are read one by one."""
     prefix = f"{source.name}:"
     for file in shard.files:
@@ -130,6 +152,10 @@ def _records(shard: Shard, source: Source, limits: Dataprep) -> Iterator[Record 
             yield from read_csv.read_records(file, prefix, source, limits)
         elif source.kind == "text":
             yield read_text.read_record(file, prefix, source, limits)
+        elif source.kind == "warc":
+            yield from read_warc.read_records(file, prefix, source, limits)
+        elif source.kind == "html":
+            yield read_html.read_record(file, prefix, source, limits)
         else:
             assert source.kind == "installed-docs", f"no reader for kind {source.kind}"
             yield from installed_docs.read_records(file, prefix, source.license, limits)
@@ -177,7 +203,7 @@ def _groups(source: Source, root: Path) -> Iterable[list[File]]:
     if source.kind == "installed-docs":
         return installed_docs.groups(source)
     files = _files(source, root)
-    if source.kind == "text":
+    if source.kind in ("text", "html"):
         return _gather(files)
     if source.kind == "jsonl":
         return [[part] for file in files for part in _parts_of_lines(file)]

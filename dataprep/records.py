@@ -73,6 +73,12 @@ class Refusal(NamedTuple):
     reason: str
 
 
+class PassedOver(NamedTuple):
+    """A record of an archive that is no document by its kind: counted, not refused."""
+
+    kind: str
+
+
 def digest_of(content: Any) -> str:
     """Digest of a refused record's bytes, to find it again: `xxh3_128:` and 32 digits."""
     return f"xxh3_128:{xxhash.xxh3_128_hexdigest(content)}"

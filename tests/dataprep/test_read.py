@@ -356,7 +356,7 @@ def test_wrong_sources_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no file for 'none/\*'"):
         read.shards([source(paths=("none/*",))], tmp_path)
     for data, words in (
-        ({"kind": "warc", "paths": ["x"]}, "not read directly"),
+        ({"kind": "warc", "paths": ["x"], "columns": {"meta": ["x"]}}, "one of warc_date"),
         ({"kind": "jsn", "paths": ["x"]}, "expected one of installed-docs, jsonl"),
         ({"kind": "jsonl"}, "no path"),
         ({"kind": "installed-docs", "paths": ["x"]}, "none for kind"),

@@ -1,0 +1,169 @@
+"""From the bytes of a page to its text: the article without what surrounds it.
+
+    decode      byte order mark, then the server's word, then the page's own, then detection
+    parse       once, by resiliparse
+    take out    code and equations, which no extractor may touch   (code_blocks, mathematics)
+    extract     fast: resiliparse's main content and the run of its blocks that is the article
+                (main_text); precise: trafilatura                  (extract_precise)
+    put back    code and equations                                 (verbatim)
+
+Nothing is remembered from one page to the next: a page gives the same text every time.
+"""
+
+import codecs
+from typing import Any, Literal, NamedTuple
+from urllib.parse import urlsplit
+
+from resiliparse.extract.html2text import extract_plain_text
+from resiliparse.parse.encoding import bytes_to_str, detect_encoding, map_encoding_to_html5
+from resiliparse.parse.html import HTMLTree
+
+from dataprep import code_blocks, mathematics
+from dataprep.main_text import main_text
+from dataprep.page_scan import Scan, scan
+from dataprep.verbatim import Passage, mark, restore, without_marks
+
+Extractor = Literal["fast", "precise"]
+
+_BYTE_ORDER_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+# Share of characters that a declared encoding may fail to decode; above it, it is taken for wrong.
+_UNDECODABLE_SHARE_MAX = 0.01
+_SELECTOR = f"{code_blocks.SELECTOR}, {mathematics.SELECTOR}"
+_CODE_TAGS = frozenset(("pre", "xmp", "listing", "table", "br"))
+
+
+class Extracted(NamedTuple):
+    """The text of a page, and what its markup says of it."""
+
+    text: str
+    title: str | None
+    language: str | None
+    """The `lang` attribute of the page, as it stands there."""
+    url: str | None
+    """The canonical address, if it is absolute."""
+    license: str | None
+    """Address of the licence that the page links to as such."""
+
+
+def extract(html: bytes, encoding_hint: str | None, extractor: Extractor) -> Extracted | str:
+    """The article of a page, or the reason why there is none.
+
+    `encoding_hint` is the charset of the HTTP header. Reasons: `no_text`, and `page_too_complex`
+    for a page so built that parsing it would take seconds.
+    """
+    seen = scan(html)
+    if seen.is_too_complex:
+        return "page_too_complex"
+    tree: Any = HTMLTree.parse(decode(html, encoding_hint))
+    root = tree.document.document_element if tree.document is not None else None
+    if root is None:
+        return "no_text"
+    url, license = _stated(tree, seen)
+    passages = _take_out(tree) if seen.may_hold_passages else []
+    if extractor == "precise":
+        from dataprep.extract_precise import precise_text
+
+        text = precise_text(str(tree))
+    else:
+        text = main_text(_main_content(tree))
+    text = restore(text, passages).strip("\n")
+    if not text or text.isspace():
+        return "no_text"
+    title = " ".join(without_marks(tree.title or "").split())
+    return Extracted(text, title or None, root.getattr("lang") or None, url, license)
+
+
+def decode(html: bytes, encoding_hint: str | None) -> str:
+    """The characters of a page; what its encoding does not allow becomes U+FFFD."""
+    for order_mark, encoding in _BYTE_ORDER_MARKS:
+        if html.startswith(order_mark):
+            return html[len(order_mark) :].decode(encoding, "replace")
+    hinted = map_encoding_to_html5(encoding_hint, fallback_utf8=False) if encoding_hint else None
+    declared = hinted or detect_encoding(html, max_len=65_536, from_html_meta=True) or "utf-8"
+    text = _decode_as(html, declared)
+    if text is not None:
+        return text
+    detected = detect_encoding(html, max_len=65_536) or "utf-8"
+    text = _decode_as(html, detected) if detected != declared else None
+    return text if text is not None else bytes_to_str(html, detected, errors="replace")
+
+
+def _decode_as(html: bytes, encoding: str) -> str | None:
+    """`html` in an encoding, or None if too much of it is not in that encoding."""
+    try:
+        return html.decode(encoding)
+    except LookupError:
+        text = bytes_to_str(html, encoding, errors="replace", fallback_encodings=())
+    except UnicodeDecodeError:
+        text = html.decode(encoding, "replace")
+    share = text.count("\ufffd") / max(1, len(text))
+    return text if share <= _UNDECODABLE_SHARE_MAX else None
+
+
+def _main_content(tree: Any) -> str:
+    return extract_plain_text(
+        tree,
+        preserve_formatting="minimal_html",
+        main_content=True,
+        alt_texts=False,
+        links=True,
+        comments=False,
+        post_meta=False,
+    )
+
+
+def _stated(tree: Any, seen: Scan) -> tuple[str | None, str | None]:
+    """Canonical address and licence as the page states them."""
+    url: str | None = None
+    license: str | None = None
+    if tree.head is not None:
+        for node in tree.head.query_selector_all('link[rel~="canonical"]'):
+            url = url or _absolute(node.getattr("href"))
+    if seen.may_state_license:
+        for node in tree.document.query_selector_all('[rel~="license"]'):
+            license = license or _absolute(node.getattr("href"))
+    return url, license
+
+
+def _take_out(tree: Any) -> list[Passage]:
+    """Code and equations of a page, in whose places the tree then holds marks."""
+    passages: list[Passage] = []
+    found = list(tree.document.query_selector_all(_SELECTOR))
+    has_scripts = any(node.tag == "script" for node in found)
+    for node in found:
+        if node.tag in _CODE_TAGS or node.matches(".syntaxhighlighter"):
+            taken = code_blocks.take_code(node)
+        else:
+            taken = mathematics.take_equation(node, has_scripts)
+        if taken is not None:
+            _replace(tree, *taken, passages)
+    return passages
+
+
+def _replace(tree: Any, node: Any, passage: Passage | None, passages: list[Passage]) -> None:
+    if passage is None:
+        node.remove()
+        return
+    standing = tree.create_text_node(mark(len(passages)))
+    if passage.is_block and node.tag in ("pre", "table", "div"):
+        paragraph = tree.create_element("p")
+        paragraph.append_child(standing)
+        standing = paragraph
+    node.replace_with(standing)
+    passages.append(passage)
+
+
+def _absolute(address: str | None) -> str | None:
+    """An address of the web as it stands in the page, or None for any other."""
+    if not address:
+        return None
+    address = address.strip()
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return None
+    return address if parts.scheme in ("http", "https") and parts.netloc else None
