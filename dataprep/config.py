@@ -149,6 +149,8 @@ class Dataprep(Model):
     """Sets of rules that are applied; empty: signals are recorded, no rule drops anything."""
     thresholds: Thresholds = Thresholds()
     """Thresholds of the rules."""
+    limit: int | None = Field(None, ge=1)
+    """Records that are read, spread over all files: a sample run; unset: all."""
     valid_fraction: float = Field(0.01, ge=0.0, lt=1.0)
     """Share of the kept documents that is set aside for validation, 0 to 1."""
     line_bytes_max: int = Field(33_554_432, ge=1024)

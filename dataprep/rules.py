@@ -64,11 +64,12 @@ def make_step(config: Dataprep) -> Step:
         name="rules",
         needs=("language", "drop_reason", "drop_value", "drop_threshold", *sorted(columns)),
         adds=(),
-        apply=functools.partial(_apply, tables=tables) if enabled else _pass,
+        apply=_pass,
+        decide=functools.partial(_decide, tables=tables) if enabled else None,
     )
 
 
-def _apply(table: pa.Table, tables: dict[str, tuple[Rule, ...]]) -> pa.Table:
+def _decide(table: pa.Table, tables: dict[str, tuple[Rule, ...]]) -> pa.Table:
     unspaced = pc.is_in(table["language"], pa.array(LANGUAGES_WITHOUT_SPACES, pa.string()))
     chinese = np.asarray(unspaced.to_numpy(), dtype=np.bool_)
     for name, judged in (("gopher", ~chinese), ("chinese", chinese)):
