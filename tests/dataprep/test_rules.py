@@ -160,7 +160,7 @@ def test_a_language_without_a_list_is_not_judged_by_stop_words() -> None:
         table = table.append_column(name, pa.nulls(2, kind))
     limits = {"word_count_low": 0, "mean_word_length_low": 0}
     config = parse_model(Dataprep, {"thresholds": {"gopher": limits}}, "dataprep")
-    reasons = rules.make_step(config).apply(table)["drop_reason"].to_pylist()
+    reasons = apply_chain([rules.make_step(config)], table)["drop_reason"].to_pylist()
     assert reasons == ["gopher.top_2gram_characters_high", "gopher.stop_words_low"]
 
 
