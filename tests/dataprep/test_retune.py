@@ -53,6 +53,10 @@ def recipe(root: Path, folder: Path, **dataprep: Any) -> Recipe:
     }  # fmt: skip
     near = {"partitions": 3, **dataprep.pop("near_duplicates", {})}
     tables = {"valid_fraction": 0.1, "near_duplicates": near, **dataprep}
+    if "presets" not in dataprep:
+        # These documents are full of signs, which are words for Gopher's rule.
+        own = dataprep.get("thresholds", {}).get("gopher", {})
+        tables["thresholds"] = {"gopher": {"alphabetic_words_low": 0.6, **own}}
     return Recipe.from_dict(
         {"run": {"root": str(root), "seed": 3}, "sources": [source], "dataprep": tables}
     )
