@@ -190,7 +190,7 @@ def lost_bytes(text: str, draw: random.Random) -> str:
 
 def half_encoded(text: str, draw: random.Random) -> str:
     """Every other line is mojibake, as where two files of two encodings were joined."""
-    lines = text.split("\n")
+    lines = [line for line in text.split("\n") if line.strip()]
     return "\n".join(
         line.encode().decode("gbk", errors="replace") if index % 2 else line
         for index, line in enumerate(lines)
