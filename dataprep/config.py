@@ -161,7 +161,7 @@ class Dataprep(Model):
     """Languages that are kept, ISO 639-1; empty: all."""
     language_score_min: float = Field(0.5, ge=0.0, le=1.0)
     """Certainty from which a document in another language is dropped, 0 to 1."""
-    presets: tuple[Preset, ...] = ("gopher", "chinese")
+    presets: tuple[Preset, ...] = ("gopher", "encoding", "chinese", "code", "mathematics")
     """Sets of rules that are applied; empty: signals are recorded, no rule drops anything."""
     thresholds: dict[str, dict[str, float]] = Field(default_factory=dict)
     """By preset and rule, values in the place of the preset's own; docs/rules.md lists them."""

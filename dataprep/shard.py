@@ -16,7 +16,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from dataprep import (
+    chinese_signals,
     classifier,
+    content,
     language,
     lines,
     normalize,
@@ -49,7 +51,9 @@ def chain(config: Dataprep, models: Mapping[classifier.Name, Path]) -> list[Step
     steps = [
         normalize.make_step(),
         language.make_step(config),
+        content.make_step(),
         signals.make_step(config),
+        chinese_signals.make_step(),
         lines.make_step(config),
         rules.make_step(config),
         pii.make_step(config.pii),
