@@ -143,7 +143,8 @@ def _apply(table: pa.Table) -> pa.Table:
     kinds, numbers = measure(table["text"])
     named = languages_by_name(table)
     is_text = pc.is_in(named, pa.array([PROSE, MATHEMATICS]))
-    by_name = pc.if_else(is_text, named, pa.scalar(CODE))  # null where there is no name
+    by_name = pc.if_else(is_text, named, pa.scalar(CODE))
+    by_name = pc.if_else(pc.is_null(named), pa.scalar(None, pa.string()), by_name)
     # What is called prose may still hold mathematics; a source file is what it is called.
     keep = pc.and_(pc.equal(named, PROSE), pc.equal(kinds, MATHEMATICS))
     kinds = pc.if_else(pc.fill_null(keep, False), kinds, pc.coalesce(by_name, kinds))

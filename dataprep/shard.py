@@ -45,7 +45,7 @@ def chain(config: Dataprep, models: Mapping[classifier.Name, Path]) -> list[Step
     PII is last, so that whatever is written, dropped documents too, has gone through it.
     """
     steps = [
-        normalize.make_step(),
+        normalize.make_step(config.normalize),
         language.make_step(config),
         signals.make_step(),
         rules.make_step(config),
