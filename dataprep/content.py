@@ -148,7 +148,7 @@ def _apply(table: pa.Table) -> pa.Table:
     named = pc.if_else(is_part, pa.scalar(None, pa.string()), named)
     is_text = pc.is_in(named, pa.array([PROSE, MATHEMATICS]))
     by_name = pc.if_else(is_text, named, pa.scalar(CODE))
-    by_name = pc.if_else(pc.is_valid(named), by_name, pa.scalar(None, pa.string()))
+    by_name = pc.if_else(pc.is_null(named), pa.scalar(None, pa.string()), by_name)
     # What is called prose may still hold mathematics; a source file is what it is called.
     keep = pc.and_(pc.equal(named, PROSE), pc.equal(kinds, MATHEMATICS))
     kinds = pc.if_else(pc.fill_null(keep, False), kinds, pc.coalesce(by_name, kinds))

@@ -49,7 +49,7 @@ def chain(config: Dataprep, models: Mapping[classifier.Name, Path]) -> list[Step
     Nothing edits a text after PII: what is scored and compared is what is written.
     """
     steps = [
-        normalize.make_step(),
+        normalize.make_step(config.normalize),
         language.make_step(config),
         content.make_step(),
         signals.make_step(config),
