@@ -19,6 +19,7 @@ from dataprep import (
     chinese_signals,
     classifier,
     content,
+    keywords,
     language,
     lines,
     normalize,
@@ -27,6 +28,7 @@ from dataprep import (
     rules,
     signals,
     signature,
+    urls,
     write,
 )
 from dataprep.config import Dataprep, Source
@@ -52,6 +54,8 @@ def chain(config: Dataprep, models: Mapping[classifier.Name, Path]) -> list[Step
         normalize.make_step(config.normalize),
         language.make_step(config),
         content.make_step(),
+        *urls.make_steps(config.urls),
+        *keywords.make_steps(config.keywords),
         signals.make_step(config),
         chinese_signals.make_step(),
         lines.make_step(config),
