@@ -1,8 +1,8 @@
 """Figures of reading: `python -m benchmarks.dataprep_reading`, one JSON object a line.
 
-Rates are megabytes of text as read (UTF-8) for a second of processor time, median of five, on en_c4 and
-en_gov_news of the shared data, six times over. Peak memory is that of a process which reads
-a file of three records, the one in the middle a text of 200 MB that does not compress.
+Rates are megabytes of text as read (UTF-8) for a second of processor time, median of five, on
+en_c4 and en_gov_news of the shared data, six times over. Peak memory is that of a process which
+reads a file of three records, the one in the middle a text of 200 MB that does not compress.
 """
 
 import csv
