@@ -423,3 +423,46 @@ def test_a_record_of_200_megabytes_is_refused_in_little_memory(tmp_path: Path, n
     assert reason in found
     assert int(peak_megabytes) < 1250, f"{peak_megabytes} MB"
     print(name, peak_megabytes)
+
+
+DAMAGED = """
+import sys
+from pathlib import Path
+import numpy as np
+from dataprep import read
+from dataprep.config import Columns, Dataprep, Source
+from launch.errors import UserError
+folder, kind, draws = Path(sys.argv[1]), sys.argv[2], np.random.default_rng(int(sys.argv[3]))
+whole = (folder / "x").read_bytes()
+columns = Columns(text="body.text", id="a.b", url="metadata.url", meta=("metadata", "unused"))
+source = Source(name="s", kind=kind, paths=("x",), columns=columns)
+refused = 0
+for _ in range(300):
+    content = bytearray(whole)
+    for place in draws.integers(len(content), size=draws.integers(1, 6)):
+        content[place] = draws.integers(256)
+    length = draws.integers(len(content)) if refused % 7 == 6 else len(content)
+    (folder / "x").write_bytes(content[:length])
+    try:
+        for shard in read.shards([source], folder):
+            for good, bad in read.read_shard(shard, source, Dataprep()):
+                good.validate(full=True)
+                refused += len(bad)
+    except UserError:
+        pass  # the damage hit the name of a column
+assert refused > 20, refused
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("layout", ["parquet", "stream", "file"])
+def test_damaged_files_never_end_the_process(tmp_path: Path, layout: str) -> None:
+    """In a process of its own: C++ that is surprised takes its process with it."""
+    write = {"parquet": pq.write_table, "stream": write_stream, "file": write_file}[layout]
+    write(table_of_everything(), tmp_path / "x")
+    for seed in range(3):
+        kind = "parquet" if layout == "parquet" else "arrow"
+        command = [sys.executable, "-c", DAMAGED, str(tmp_path), kind, str(seed)]
+        write(table_of_everything(), tmp_path / "x")
+        child = subprocess.run(command, capture_output=True, text=True)
+        assert child.returncode == 0, child.stderr
