@@ -32,6 +32,7 @@ from launch.errors import UserError
 from launch.lock import lock
 from launch.log import get_logger, timed
 from launch.manifest import Input, Manifest, read_manifest
+from launch.publish import publish, tag_of
 
 if TYPE_CHECKING:
     from launch.recipe import Recipe
@@ -64,11 +65,17 @@ def retune(recipe: "Recipe") -> Manifest:
     directory = recipe.documents.resolve()
     with lock(directory):
         old, inputs = check(recipe, write=True)
+        output = recipe.dataprep.output
+        replaces = None if output is None else tag_of(output, old)
         if old.config == run.config_of(recipe) and set(old.inputs) == set(inputs):
             get_logger("dataprep").info("up to date: %s", directory)
-            return old
-        with timed(directory, "retune"):
-            return _build(recipe, old, inputs)
+            new = old
+        else:
+            with timed(directory, "retune"):
+                new = _build(recipe, old, inputs)
+        if output is not None:
+            publish(directory, new, output, replaces)
+        return new
 
 
 def check(recipe: "Recipe", *, write: bool) -> tuple[Manifest, list[Input]]:
