@@ -169,6 +169,8 @@ class Dataprep(Model):
     """By language, a table as below or the path of a TOML file that holds one."""
     terminal_punctuation: bool = True
     """Whether preset c4 takes out lines that do not end as a sentence does; FineWeb lets them."""
+    limit: int | None = Field(None, ge=1)
+    """Records that are read, spread over all files: a sample run; unset: all."""
     valid_fraction: float = Field(0.01, ge=0.0, lt=1.0)
     """Share of the kept documents that is set aside for validation, 0 to 1."""
     line_bytes_max: int = Field(33_554_432, ge=1024)

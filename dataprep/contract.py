@@ -4,6 +4,7 @@
     kept/valid/*.parquet    documents set aside for validation
     dropped/*.parquet       documents with the step, rule, value and threshold that dropped them
     quarantine/*.parquet    records that could not be read: place, digest, reason; no content
+    scored/*.parquet        where each document went and what duplicates are found by: for `retune`
     report.json, report.html
 
 `manifest.json` names every file; a file that it does not name does not exist. The functions here
@@ -27,6 +28,7 @@ VERSION = 1
 SHINGLING_VERSION = 1
 
 Split = Literal["train", "valid"]
+PARTS = ("kept/train", "kept/valid", "dropped")
 
 
 def document_fields() -> "tuple[pa.Field, ...]":
@@ -80,6 +82,18 @@ def quarantine_schema() -> "pa.Schema":
     )
 
 
+def stands_beside(column: str) -> bool:
+    """Whether a column of the chain is written to `scored/`, not into the documents.
+
+    `signature_*` is what duplicates are found by, null for dropped documents; `*_empty` (bool) says
+    which step left nothing of a text. `scored/` holds one row for each document of a shard, in the
+    order as read; beside these columns `part` (int8), the place in `PARTS` of where the document
+    went, and `text_bytes` (int64). Its row groups are the batches of the pass, so that the shard
+    can be put together again as it was.
+    """
+    return column.startswith("signature_") or column.endswith("_empty")
+
+
 def open_documents(directory: Location) -> Manifest:
     """The manifest of a finished `documents/` directory, on a disk or in an object store.
 
@@ -102,6 +116,11 @@ def dropped_files(manifest: Manifest) -> list[str]:
 def quarantine_files(manifest: Manifest) -> list[str]:
     """Paths of the quarantine's files, relative to the directory, in order."""
     return _files_under(manifest, "quarantine/")
+
+
+def scored_files(manifest: Manifest) -> list[str]:
+    """Paths of the files of `scored/`, one for each shard, relative to the directory, in order."""
+    return _files_under(manifest, "scored/")
 
 
 def iterate_tables(

@@ -84,7 +84,8 @@ def make_step(config: Dataprep) -> Step:
             pa.field("language", pa.string(), nullable=False),
             pa.field("language_score", pa.float32(), nullable=False),
         ),
-        apply=functools.partial(_apply, config=config),
+        apply=_apply,
+        decide=functools.partial(_decide_wanted, config=config) if config.languages else None,
     )
 
 
@@ -128,13 +129,15 @@ def _decide(
     return pa.array(languages, pa.string()), scores
 
 
-def _apply(table: pa.Table, config: Dataprep) -> pa.Table:
+def _apply(table: pa.Table) -> pa.Table:
     languages, scores = identify(table["text"])
     table = table.append_column(pa.field("language", pa.string(), nullable=False), languages)
     field = pa.field("language_score", pa.float32(), nullable=False)
-    table = table.append_column(field, pa.array(scores))
-    if not config.languages:
-        return table
-    wanted = pc.is_in(languages, pa.array(config.languages, pa.string()))
-    foreign = ~wanted.to_numpy(zero_copy_only=False) & (scores >= config.language_score_min)
+    return table.append_column(field, pa.array(scores))
+
+
+def _decide_wanted(table: pa.Table, config: Dataprep) -> pa.Table:
+    scores = table["language_score"].to_numpy()
+    wanted = pc.is_in(table["language"], pa.array(config.languages, pa.string()))
+    foreign = ~np.asarray(wanted.to_numpy(), np.bool_) & (scores >= config.language_score_min)
     return mark(table, foreign, REASON, scores, config.language_score_min)

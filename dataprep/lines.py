@@ -37,6 +37,8 @@ _NAVIGATION = (
 _ADDS = (
     pa.field("lines_removed_words", pa.float64(), nullable=False),
     pa.field("lines_removed_bytes", pa.int64(), nullable=False),
+    # Stored beside the documents, not in them (contract.stands_beside).
+    pa.field("lines_empty", pa.bool_()),
 )
 
 
@@ -46,6 +48,8 @@ def make_step(config: Dataprep) -> Step:
     A document of which nothing remains is marked `lines.empty`.
     """
     presets = tuple(name for name in config.presets if name in ("c4", "refinedweb"))
+    spared = tuple(name for name in ("chinese", "code", "mathematics") if name in config.presets)
+    open_ended = not config.terminal_punctuation
     return Step(
         name="lines",
         needs=("text", "language", "drop_reason", "drop_value", "drop_threshold"),
@@ -54,8 +58,10 @@ def make_step(config: Dataprep) -> Step:
             _apply,
             edits=presets,
             presets=config.presets,
-            open_ended=not config.terminal_punctuation,
+            open_ended=open_ended,
         ),
+        decide=_decide,
+        settings=(frozenset(presets), spared, open_ended) if presets else (),
     )
 
 
@@ -121,4 +127,9 @@ def _apply(
         table = table.set_column(position, table.schema.field("text"), edited)
     table = table.append_column(_ADDS[0], pa.array(lost))
     table = table.append_column(_ADDS[1], pa.array(removed))
-    return mark(table, left == 0, REASON, left, 1.0) if edits else table
+    return table.append_column(_ADDS[2], pa.array(left == 0))
+
+
+def _decide(table: pa.Table) -> pa.Table:
+    empty = np.asarray(table["lines_empty"].to_numpy(), np.bool_)
+    return mark(table, empty, REASON, np.zeros(len(empty)), 1.0) if empty.any() else table

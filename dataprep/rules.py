@@ -106,11 +106,16 @@ def make_step(config: Dataprep) -> Step:
             *sorted(columns),
         ),
         adds=(),
-        apply=functools.partial(_apply, tables=tables, with_list=with_list),
+        apply=_measured_already,
+        decide=functools.partial(_decide, tables=tables, with_list=with_list),
     )
 
 
-def _apply(
+def _measured_already(table: pa.Table) -> pa.Table:
+    return table
+
+
+def _decide(
     table: pa.Table, tables: dict[str, tuple[Judgement, ...]], with_list: tuple[str, ...]
 ) -> pa.Table:
     languages = table["language"].to_numpy(zero_copy_only=False)

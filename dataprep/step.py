@@ -21,12 +21,25 @@ class Step:
 
     `needs` are names of columns it reads. `adds` are the fields it appends, in this order. A step
     keeps the number and order of rows and all columns that were there; it may change their values.
+
+    `decide` marks rows, after `apply`, from stored columns alone, never from text, so that
+    `retune` can repeat it. Only the first step of a chain may mark in `apply`: a later one's mark
+    would be hidden where another step had marked the row first, and lost when that is undone.
+
+    `of_living` says that `apply` fills its columns only for rows still alive there, each row from
+    its own text alone; the others are null, and `retune` computes those that it revives.
+
+    `settings` is what of the recipe decides the outcome of `apply`, for a step that reads keys
+    which `retune` may change (`presets`): it must be the same then.
     """
 
     name: str
     needs: tuple[str, ...]
     adds: tuple[pa.Field, ...]
     apply: Callable[[pa.Table], pa.Table]
+    decide: Callable[[pa.Table], pa.Table] | None = None
+    of_living: bool = False
+    settings: tuple[object, ...] = ()
 
 
 def check_chain(steps: Sequence[Step], columns: Iterable[str]) -> tuple[str, ...]:
@@ -61,6 +74,8 @@ def apply_chain(steps: Sequence[Step], table: pa.Table) -> pa.Table:
         for field in step.adds:
             got = table.schema.field(field.name).type
             assert got == field.type, f"step {step.name}: {field.name} is {got}, not {field.type}"
+        if step.decide is not None:
+            table = step.decide(table)
     return table
 
 

@@ -41,7 +41,7 @@ print(before, peak())
 
 
 def test_steps_are_in_the_documented_order() -> None:
-    expected = ["normalize", "language", "signals", "lines", "rules", "pii"]
+    expected = ["normalize", "language", "signals", "lines", "rules", "pii", "signature"]
     assert step_names(Dataprep()) == expected
 
 
