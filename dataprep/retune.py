@@ -31,6 +31,7 @@ from launch.errors import UserError
 from launch.lock import lock
 from launch.log import get_logger, timed
 from launch.manifest import Input, Manifest, read_manifest
+from launch.publish import committed_tag, publish
 
 if TYPE_CHECKING:
     from launch.recipe import Recipe
@@ -58,14 +59,18 @@ def retune(recipe: "Recipe") -> Manifest:
     The new files stand beside the old; the manifest is replaced last. Raises UserError if there
     are no finished documents, or if a key outside `REPEATABLE` or an input differs.
     """
-    directory = recipe.documents.resolve()
+    directory, output = recipe.documents.resolve(), recipe.dataprep.output
     with lock(directory):
-        old, inputs = check(recipe, write=True)
-        if old.config == run.config_of(recipe) and set(old.inputs) == set(inputs):
+        manifest, inputs = check(recipe, write=True)
+        replaces = None if output is None else committed_tag(output)
+        if manifest.config == run.config_of(recipe) and {*manifest.inputs} == {*inputs}:
             get_logger("dataprep").info("up to date: %s", directory)
-            return old
-        with timed(directory, "retune"):
-            return _build(recipe, old, inputs)
+        else:
+            with timed(directory, "retune"):
+                manifest = _build(recipe, manifest, inputs)
+        if output is not None:
+            publish(directory, manifest, output, replaces)
+        return manifest
 
 
 def check(recipe: "Recipe", *, write: bool) -> tuple[Manifest, list[Input]]:
