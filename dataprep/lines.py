@@ -37,8 +37,7 @@ _NAVIGATION = (
 _ADDS = (
     pa.field("lines_removed_words", pa.float64(), nullable=False),
     pa.field("lines_removed_bytes", pa.int64(), nullable=False),
-    # Stored beside the documents, not in them (contract.stands_beside).
-    pa.field("lines_empty", pa.bool_()),
+    pa.field("lines_empty", pa.bool_(), nullable=False),
 )
 
 
@@ -47,21 +46,17 @@ def make_step(config: Dataprep) -> Step:
 
     A document of which nothing remains is marked `lines.empty`.
     """
-    presets = tuple(name for name in config.presets if name in ("c4", "refinedweb"))
-    spared = tuple(name for name in ("chinese", "code", "mathematics") if name in config.presets)
+    edits = tuple(name for name in config.presets if name in ("c4", "refinedweb"))
+    # Which rows are prose depends on these.
+    kinds = tuple(name for name in config.presets if name in ("chinese", "code", "mathematics"))
     open_ended = not config.terminal_punctuation
     return Step(
         name="lines",
         needs=("text", "language", "drop_reason", "drop_value", "drop_threshold"),
         adds=_ADDS,
-        apply=functools.partial(
-            _apply,
-            edits=presets,
-            presets=config.presets,
-            open_ended=open_ended,
-        ),
+        apply=functools.partial(_apply, edits=edits, presets=kinds, open_ended=open_ended),
         decide=_decide,
-        settings=(frozenset(presets), spared, open_ended) if presets else (),
+        settings=(edits, kinds, open_ended) if edits else (),
     )
 
 
@@ -117,19 +112,22 @@ def _apply(
 ) -> pa.Table:
     lost = np.zeros(table.num_rows, np.float64)
     removed = np.zeros(table.num_rows, np.int64)
-    left = np.ones(table.num_rows, np.int64)
+    empty = np.zeros(table.num_rows, np.bool_)
     if edits:
         before = pc.binary_length(table["text"]).to_numpy()
         edited, lost = edit(table["text"], is_prose(table, presets), edits, open_ended)
         left = pc.binary_length(edited).to_numpy()
         removed = before - left
+        empty = (left == 0) & (before > 0)
         position = table.schema.get_field_index("text")
         table = table.set_column(position, table.schema.field("text"), edited)
-    table = table.append_column(_ADDS[0], pa.array(lost))
-    table = table.append_column(_ADDS[1], pa.array(removed))
-    return table.append_column(_ADDS[2], pa.array(left == 0))
+    for field, values in zip(_ADDS, (lost, removed, empty), strict=True):
+        table = table.append_column(field, pa.array(values))
+    return table
 
 
 def _decide(table: pa.Table) -> pa.Table:
     empty = np.asarray(table["lines_empty"].to_numpy(), np.bool_)
-    return mark(table, empty, REASON, np.zeros(len(empty)), 1.0) if empty.any() else table
+    if not empty.any():
+        return table
+    return mark(table, empty, REASON, table["lines_removed_words"].to_numpy(), 1.0)

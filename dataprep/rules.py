@@ -106,12 +106,12 @@ def make_step(config: Dataprep) -> Step:
             *sorted(columns),
         ),
         adds=(),
-        apply=_measured_already,
-        decide=functools.partial(_decide, tables=tables, with_list=with_list),
+        apply=_pass,
+        decide=functools.partial(_decide, tables=tables, with_list=with_list) if tables else None,
     )
 
 
-def _measured_already(table: pa.Table) -> pa.Table:
+def _pass(table: pa.Table) -> pa.Table:
     return table
 
 

@@ -15,15 +15,18 @@ HEAD = """# The rules
 
 Generated from the files in `dataprep/presets/` by `make docs`; do not edit.
 
-A preset is a table of rules. A rule judges one column: `_low` in its name means that a document with less
-is dropped, `_high` that one with more is; the bound itself passes. The first rule that a document fails is its
-`drop_reason` (`PRESET.RULE`), with the value and the threshold beside it. Which presets judge a document:
+A preset is a table of rules. A rule judges one column: `_low` in its name means that a document
+with less is dropped, `_high` that one with more is; the bound itself passes. The first rule that a
+document fails is its `drop_reason` (`PRESET.RULE`), with the value and the threshold beside it.
+Which presets judge a document:
 
-- code and mathematics (`content_kind`) are judged by `code` and `mathematics`, if the recipe names them;
+- code and mathematics (`content_kind`) are judged by `code` and `mathematics`, if the recipe names
+  them;
 - Chinese and Japanese by `chinese`, if the recipe names it;
 - everything else by the other presets, in the recipe's order.
 
-Thresholds are changed in the recipe, for all languages or for one; a language's table may be a file of its own:
+Thresholds are changed in the recipe, for all languages or for one; a language's table may be a file
+of its own, with `stop_words = [...]` and tables like `[thresholds.gopher]`:
 
     [dataprep]
     presets = ["gopher", "c4", "fineweb"]
@@ -31,10 +34,10 @@ Thresholds are changed in the recipe, for all languages or for one; a language's
     [dataprep.thresholds.gopher]
     alphabetic_words_low = 0.6
     [dataprep.language_rules]
-    de = "rules/de.toml"                  # stop_words = [...], [thresholds.gopher] word_count_low = 30
+    de = "rules/de.toml"
 
-What the columns mean is said in [dataprep.md](dataprep.md). `gristmill dataprep retune` tries other values on a corpus
-that is there.
+What the columns mean is said in [dataprep.md](dataprep.md). `gristmill dataprep retune` tries other
+values on a corpus that is there.
 """
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from dataprep import lines
 from dataprep.config import Dataprep
+from dataprep.step import apply_chain
 
 PAGE = """Home
 The mill stands by the river.
@@ -116,7 +117,7 @@ def test_the_step_counts_what_it_removes() -> None:
             "drop_threshold": pa.nulls(3, pa.float64()),
         }
     )
-    after = step.apply(table)
+    after = apply_chain([step], table)
     removed = after["lines_removed_bytes"].to_numpy()
     lengths = pc.binary_length(after["text"]).to_numpy()
     assert (removed + lengths == [len(text.encode()) for text in texts]).all()
