@@ -75,6 +75,14 @@ def _cell(cell: str) -> str:
     return f'<td class="number">{cell[1:]}</td>' if cell.startswith("#") else f"<td>{cell}</td>"
 
 
+def details(title: str, about: str, body: str) -> str:
+    """A folded part of the page; `title` is escaped here, `body` is markup."""
+    return (
+        f"<details><summary><code>{escape(title)}</code><small>{about}</small></summary>"
+        f"{body}</details>"
+    )
+
+
 def sampled(text: str) -> str:
     """A document's text with the placeholders of personal data marked."""
     return _PLACEHOLDER.sub(r"<mark>\1</mark>", escape(text))
