@@ -37,7 +37,7 @@ def share(part: float, whole: float) -> str:
     if not whole:
         return "–"
     percent = 100 * part / whole
-    return f"{percent:.1f} %" if percent >= 0.05 or not part else "< 0.1 %"
+    return f"{percent:.1f} %" if abs(percent) >= 0.05 or not part else "< 0.1 %"
 
 
 def decimal(value: float | None) -> str:

@@ -195,7 +195,7 @@ def _mix(languages: Mapping[str, Mapping[str, int]], key: str) -> str:
     total = sum(tally[key] for tally in languages.values())
     ordered = sorted(languages.items(), key=lambda item: (-item[1][key], item[0]))
     shown = [
-        f"{escape(name)} {share(tally[key], total)}"
+        f"{escape(name)} {100 * tally[key] / total:.0f} %"
         for name, tally in ordered[:_LANGUAGES_IN_MIX]
         if tally[key]
     ]
