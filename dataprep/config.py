@@ -77,6 +77,15 @@ class Source(Model):
         return self
 
 
+class Normalize(Model):
+    """Table `[dataprep.normalize]`: what is done to text beyond its one spelling."""
+
+    repair: bool = False
+    """Whether text that was decoded with a wrong encoding is repaired (ftfy)."""
+    chinese: Literal["keep", "simplified"] = "keep"
+    """simplified: traditional characters of Chinese text are converted (OpenCC)."""
+
+
 class Pii(Model):
     """Table `[dataprep.pii]`: personal data in text, url and meta of every document."""
 
@@ -161,7 +170,13 @@ class Dataprep(Model):
     """Languages that are kept, ISO 639-1; empty: all."""
     language_score_min: float = Field(0.5, ge=0.0, le=1.0)
     """Certainty from which a document in another language is dropped, 0 to 1."""
-    presets: tuple[Preset, ...] = ("gopher", "chinese")
+    language_model: str | None = None
+    """Path of a fastText model that tells languages; unset: py3langid's, which comes with it."""
+    language_paragraphs: bool = False
+    """Whether the share of a document that is in its own language is measured, by paragraph."""
+    language_share_min: float = Field(0.0, ge=0.0, le=1.0)
+    """Least such share of a document that is kept, 0 to 1."""
+    presets: tuple[Preset, ...] = ("gopher", "encoding", "chinese", "code", "mathematics")
     """Sets of rules that are applied; empty: signals are recorded, no rule drops anything."""
     thresholds: dict[str, dict[str, float]] = Field(default_factory=dict)
     """By preset and rule, values in the place of the preset's own; docs/rules.md lists them."""
@@ -185,6 +200,8 @@ class Dataprep(Model):
     """Store for the finished documents, s3://BUCKET/KEY or gs://; unset: ROOT/documents alone."""
     quarantine_share_max: float = Field(0.05, ge=0.0, le=1.0)
     """Share of unreadable records above which the job stops, 0 to 1."""
+    normalize: Normalize = Normalize()
+    """Repair and conversion of text."""
     pii: Pii = Pii()
     """Removal of personal data."""
     near_duplicates: NearDuplicates = NearDuplicates()
@@ -226,6 +243,11 @@ class Dataprep(Model):
 
     @model_validator(mode="after")
     def _check_languages(self) -> Self:
+        if self.language_share_min > 0 and not self.language_paragraphs:
+            where, got = "dataprep.language_share_min", f"{self.language_share_min:g}"
+            raise UserError(where, got, "0, or dataprep.language_paragraphs = true")
+        if self.language_model is not None:
+            return self  # its own labels are what can be asked for: language_model.py checks them
         for language in self.languages:
             if language not in LANGUAGES:
                 close = difflib.get_close_matches(language, sorted(LANGUAGES), n=3, cutoff=0.5)

@@ -27,6 +27,7 @@ from dataprep.word_characters import (
     ALPHABETIC,
     BLANK,
     DIGIT,
+    IDEOGRAPH,
     PUNCTUATION,
     TERMINAL,
     UPPER,
@@ -239,7 +240,7 @@ def scan_lines(
                     elif code == 0x2026:
                         counts[ELLIPSES] += 1
                 elif flags & ALONE:
-                    han += 1
+                    han += flags & IDEOGRAPH != 0
                 elif flags & UPPER:
                     capitals += 1
             if code == 0x2E:

@@ -17,10 +17,10 @@ from typing import Any, Literal
 from launch.errors import UserError
 
 Preset = Literal[
-    "gopher", "c4", "fineweb", "refinedweb", "madlad", "chinese", "code", "mathematics"
+    "gopher", "c4", "fineweb", "refinedweb", "madlad", "encoding", "chinese", "code", "mathematics"
 ]
 NAMES: tuple[Preset, ...] = (
-    "gopher", "c4", "fineweb", "refinedweb", "madlad", "chinese", "code", "mathematics",
+    "gopher", "c4", "fineweb", "refinedweb", "madlad", "encoding", "chinese", "code", "mathematics",
 )  # fmt: skip
 
 _DIRECTORY = Path(__file__).with_name("presets")

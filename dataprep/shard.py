@@ -16,7 +16,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from dataprep import (
+    chinese_signals,
     classifier,
+    content,
     language,
     lines,
     normalize,
@@ -46,9 +48,11 @@ def chain(config: Dataprep, models: Mapping[classifier.Name, Path]) -> list[Step
     Nothing edits a text after PII: what is scored and compared is what is written.
     """
     steps = [
-        normalize.make_step(),
+        normalize.make_step(config.normalize),
         language.make_step(config),
+        content.make_step(),
         signals.make_step(config),
+        chinese_signals.make_step(),
         lines.make_step(config),
         rules.make_step(config),
         pii.make_step(config.pii),

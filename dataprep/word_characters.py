@@ -29,6 +29,7 @@ PLAIN = 2048  # letters and digits that need no further look inside a run
 CURRENCY = 4096
 QUOTE = 8192
 ICON = 16384  # Unicode's So: split off wherever it stands
+IDEOGRAPH = 32768
 
 _NUM_CODE_POINTS = 0x110000
 _LAST_LOOKED_AT = 0x1FFFF
@@ -67,6 +68,7 @@ def word_characters() -> npt.NDArray[np.uint16]:
     table[(classes & LETTER) != 0] |= ALPHABETIC
     table[(classes & SPACE) != 0] |= BLANK
     table[(classes & (HAN | KANA)) != 0] |= ALONE
+    table[(classes & HAN) != 0] |= IDEOGRAPH
     table[((classes & WORD) != 0) & ((classes & (HAN | KANA)) == 0)] |= PLAIN
     for code in range(_LAST_LOOKED_AT + 1):
         category = unicodedata.category(chr(code))

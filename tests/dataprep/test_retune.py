@@ -57,6 +57,10 @@ def recipe(root: Path, folder: Path, **dataprep: Any) -> Recipe:
         changed = dataprep.get("thresholds", {}).get("gopher", {})
         dataprep["thresholds"] = {"gopher": {"alphabetic_words_low": 0.6, **changed}}
     tables = {"valid_fraction": 0.1, "near_duplicates": near, **dataprep}
+    if "presets" not in dataprep:
+        # These documents are full of signs, which are words for Gopher's rule.
+        own = dataprep.get("thresholds", {}).get("gopher", {})
+        tables["thresholds"] = {"gopher": {"alphabetic_words_low": 0.6, **own}}
     return Recipe.from_dict(
         {"run": {"root": str(root), "seed": 3}, "sources": [source], "dataprep": tables}
     )

@@ -7,7 +7,17 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from dataprep import language, lines, normalize, read, rules, shard, signals
+from dataprep import (
+    chinese_signals,
+    content,
+    language,
+    lines,
+    normalize,
+    read,
+    rules,
+    shard,
+    signals,
+)
 from dataprep.config import Columns, Dataprep, Source
 from dataprep.presets import NAMES, Rule, load_preset
 from dataprep.records import READ_SCHEMA, Batch, Record
@@ -37,7 +47,9 @@ def judged(texts: list[str], config: Dataprep | None = None) -> pa.Table:
     steps = [
         normalize.make_step(),
         language.make_step(config),
+        content.make_step(),
         signals.make_step(config),
+        chinese_signals.make_step(),
         lines.make_step(config),
         rules.make_step(config),
     ]
@@ -89,8 +101,7 @@ CASES = {
     "chinese.symbol_ratio_high": GOOD_CHINESE.replace("，", "##，##"),
     "chinese.mean_word_length_high": GOOD_CHINESE
     + " ".join(f"https://example.org/{'x' * 90}/{i}" for i in range(12)),
-    "chinese.duplicate_lines_high": "\n".join([GOOD_CHINESE, "返回", "返回", "返回"]),
-    "chinese.duplicate_5gram_characters_high": GOOD_CHINESE + "而且，" + GOOD_CHINESE[:60],
+    "chinese.repeated_han_13grams_high": GOOD_CHINESE + "而且，" + GOOD_CHINESE[:60],
 }
 
 
@@ -109,7 +120,7 @@ def test_good_text_passes() -> None:
 
 
 def test_every_rule_reads_a_column_of_the_chain() -> None:
-    config = Dataprep(presets=tuple(name for name in NAMES if name not in ("code", "mathematics")))
+    config = Dataprep(presets=NAMES)
     assert shard.step_names(config)  # the chain's own check
 
 
@@ -159,7 +170,9 @@ def test_a_language_without_a_list_is_not_judged_by_stop_words() -> None:
         kind = pa.string() if name == "drop_reason" else pa.float64()
         table = table.append_column(name, pa.nulls(2, kind))
     limits = {"word_count_low": 0, "mean_word_length_low": 0}
-    config = parse_model(Dataprep, {"thresholds": {"gopher": limits}}, "dataprep")
+    config = parse_model(
+        Dataprep, {"presets": ["gopher"], "thresholds": {"gopher": limits}}, "dataprep"
+    )
     reasons = apply_chain([rules.make_step(config)], table)["drop_reason"].to_pylist()
     assert reasons == ["gopher.top_2gram_characters_high", "gopher.stop_words_low"]
 
@@ -193,7 +206,9 @@ def share_kept(path: Path, languages: tuple[str, ...] = ("en", "zh")) -> float:
             steps = [
                 normalize.make_step(),
                 language.make_step(config),
+                content.make_step(),
                 signals.make_step(config),
+                chinese_signals.make_step(),
                 lines.make_step(config),
                 rules.make_step(config),
             ]

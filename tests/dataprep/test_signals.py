@@ -226,7 +226,7 @@ def reference(text: str, language: str = "en") -> dict[str, float]:
         "digit_characters": characters(lambda c: unicodedata.category(c) == "Nd"),
         "capital_characters": characters(lambda c: unicodedata.category(c) == "Lu"),
         "punctuation_characters": characters(lambda c: unicodedata.category(c)[0] == "P"),
-        "han_characters": characters(stands_alone),
+        "han_characters": characters(is_ideograph),
         "questionable_sentences": share(sum(any(j) for j in judgements), len(judgements)),
         "list_sentences": share(sum(j[2] for j in judgements), len(judgements)),
         "technical_sentences": share(sum(j[1] for j in judgements), len(judgements)),
@@ -246,11 +246,10 @@ def reference(text: str, language: str = "en") -> dict[str, float]:
     }
 
 
-def stands_alone(character: str) -> bool:
+def is_ideograph(character: str) -> bool:
     name = unicodedata.name(character, "")
-    ideograph = name.startswith(("CJK UNIFIED", "CJK COMPATIBILITY IDEOGRAPH", "CJK RADICAL"))
-    kana = "HIRAGANA" in name or "KATAKANA" in name
-    return character.isalpha() and (ideograph or kana or character in "々〆〇")
+    written = name.startswith(("CJK UNIFIED", "CJK COMPATIBILITY IDEOGRAPH", "CJK RADICAL"))
+    return character.isalpha() and (written or character in "々〆〇")
 
 
 def agree(found: dict[str, float], expected: dict[str, float]) -> bool:
