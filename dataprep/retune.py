@@ -41,6 +41,7 @@ REPEATABLE = (
     "seed",
     "dataprep.languages",
     "dataprep.language_score_min",
+    "dataprep.language_share_min",
     "dataprep.language_rules.*.thresholds",
     "dataprep.presets",
     "dataprep.thresholds",
