@@ -224,4 +224,5 @@ def _number(value: float | str | None) -> str:
         return "not computed"
     if isinstance(value, str):
         return value
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
+    whole = isinstance(value, int) or abs(value) >= 1e4
+    return f"{value:,.0f}" if whole else f"{value:,.4g}"
