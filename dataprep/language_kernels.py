@@ -14,7 +14,8 @@ from dataprep.kernel_cache import kernel
 from dataprep.text_kernels import decode
 
 # A document is judged by two windows, its beginning and its middle, of so many bytes each.
-WINDOW_BYTES = 2048
+WINDOW_BYTES = 1024
+_LOG1P = np.log1p(np.arange(2 * WINDOW_BYTES + 9, dtype=np.float64))
 
 # Paragraphs are looked for in the beginning of a document, bytes; one of fewer letters (bytes of
 # them) tells no language.
@@ -114,9 +115,11 @@ def classify(
                 logarithms[column] = prior[column]
         for index in range(num_seen):
             feature = seen[index]
-            weight = np.log1p(np.float64(counts[feature]))
+            # A feature is seen at most once for each byte of the windows.
+            weight = _LOG1P[counts[feature]]
+            values = table[feature]
             for column in range(num_columns):
-                logarithms[column] += weight * table[feature, column]
+                logarithms[column] += weight * values[column]
             counts[feature] = 0
         scale = 1.0 / np.sqrt(max(num_bytes, 1))
         highest = logarithms.max()

@@ -11,19 +11,20 @@ row needs it: text that was decoded with a wrong encoding is repaired, before al
 is removed is a part of such damage; traditional Chinese becomes simplified, after all else
 (`repair.py`).
 
-Doing it twice changes nothing. Text that is plain ASCII, as most English text is, is not copied:
-Arrow's compute functions find the rows that need work, and do it.
+Doing it twice changes nothing. A kernel finds the rows that need work, Arrow's compute functions do
+it; the others are not copied.
 """
 
 import functools
 from collections.abc import Callable
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from dataprep import repair
+from dataprep.arrow_buffers import text_buffers
 from dataprep.config import Normalize
+from dataprep.normalize_kernels import characters, look
 from dataprep.step import Step, mark
 
 REASON = "normalize.empty"
@@ -33,8 +34,6 @@ _REMOVED = (
     r"[\x00-\x08\x0e-\x1f\x7f-\x{84}\x{86}-\x{9f}\x{ad}\x{200b}\x{2060}\x{feff}"
     r"\x{fdd0}-\x{fdef}\x{fffe}\x{ffff}]"
 )
-_EDITED = rf"[\x0b-\r\x{{85}}\x{{2028}}\x{{2029}}]|{_REMOVED}"
-
 
 # Repair may bring together what can be repaired again; text needs one round, rarely two.
 _REPAIRS_MAX = 4
@@ -69,8 +68,12 @@ def normalize(text: pa.Array, config: Normalize | None = None) -> pa.Array:
 
 
 def _spell(text: pa.Array) -> pa.Array:
-    text = _rewrite(text, pc.match_substring_regex(text, _EDITED), _edit)
-    return _rewrite(text, pc.invert(pc.string_is_ascii(text)), _compose)
+    edited, composed, _ = look(*text_buffers(text), characters())
+    if edited.any():
+        text = _rewrite(text, pa.array(edited), _edit)
+        # A letter and its accent may have come together.
+        _, composed, _ = look(*text_buffers(text), characters())
+    return _rewrite(text, pa.array(composed), _compose)
 
 
 def _apply(table: pa.Table, config: Normalize) -> pa.Table:
@@ -81,8 +84,8 @@ def _apply(table: pa.Table, config: Normalize) -> pa.Table:
     table = table.set_column(position, table.schema.field("text"), after)
     field = pa.field("normalize_removed_bytes", pa.int64(), nullable=False)
     table = table.append_column(field, removed)
-    left = pc.binary_length(pc.utf8_trim_whitespace(after)).to_numpy(zero_copy_only=False)
-    return mark(table, left == 0, REASON, np.asarray(left), 1.0)
+    _, _, seen = look(*text_buffers(after), characters())
+    return mark(table, ~seen, REASON, seen, 1.0)
 
 
 def _edit(text: pa.Array) -> pa.Array:
