@@ -12,18 +12,23 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from dataprep.config import Dataprep
 from dataprep.contract import (
     document_fields,
     dropped_files,
+    iterate_tables,
     kept_files,
     open_documents,
     quarantine_files,
 )
+from dataprep.explain_rules import verdicts
+from launch.config import parse_model
 from launch.errors import UserError
 from launch.manifest import Manifest
 from launch.store import Location, join, open_random
 
 _SAMPLE_CHARACTERS = 300
+_MEMBERS_MAX = 10
 
 
 def explain(directory: Location, document: str) -> str:
@@ -37,7 +42,11 @@ def explain(directory: Location, document: str) -> str:
     manifest = open_documents(directory)
     found = find(directory, manifest, document)
     if found:
-        return "\n\n".join(_describe(row) for row in found)
+        config = _config(manifest)
+        return "\n\n".join(
+            "\n".join([*_describe(row), *_rules(row, config), *_cluster(directory, manifest, row)])
+            for row in found
+        )
     refused = _find_quarantined(directory, manifest, document)
     if refused:
         return "\n\n".join(_describe_quarantined(row) for row in refused)
@@ -98,7 +107,46 @@ def _find_quarantined(
     return rows
 
 
-def _describe(row: Mapping[str, Any]) -> str:
+def _config(manifest: Manifest) -> Dataprep | None:
+    """The configuration that the documents were made with; None where it says nothing."""
+    table = manifest.config.get("dataprep")
+    return None if table is None else parse_model(Dataprep, table, "dataprep")
+
+
+def _rules(row: Mapping[str, Any], config: Dataprep | None) -> list[str]:
+    """Every rule that judged the document, passed or not."""
+    if config is None:
+        return []
+    found = list(verdicts(row, config))
+    width = max((len(verdict.reason) for verdict in found), default=0)
+    lines = ["  rules that judge it; the first that fails is the reason" if found else "  no rules"]
+    for verdict in found:
+        bound = "at least" if verdict.minimum else "at most"
+        outcome = "fails" if verdict.fails else "passes" if verdict.value is not None else "-"
+        threshold = f"{bound} {_number(verdict.threshold)}"
+        value = _number(verdict.value)
+        lines.append(f"    {verdict.reason:<{width}}  {value:>12}  {threshold:<18} {outcome}")
+    return lines
+
+
+def _cluster(directory: Path, manifest: Manifest, row: Mapping[str, Any]) -> list[str]:
+    """The documents that were dropped for the same survivor: the evidence of deduplication."""
+    if row["cluster_id"] is None:
+        return []
+    members = []
+    columns = ["id", "cluster_id", "survivor_jaccard"]
+    for table in iterate_tables(directory, dropped_files(manifest), columns):
+        same = table.filter(pc.equal(table["cluster_id"], row["cluster_id"]))
+        members += same.select(["id", "survivor_jaccard"]).to_pylist()
+    lines = [f"  cluster of {len(members) + 1:,}, of which {row['cluster_id']} is kept"]
+    for member in members[:_MEMBERS_MAX]:
+        lines.append(f"    {_number(member['survivor_jaccard']):>6}  {member['id']}")
+    if len(members) > _MEMBERS_MAX:
+        lines.append(f"    and {len(members) - _MEMBERS_MAX:,} more")
+    return lines
+
+
+def _describe(row: Mapping[str, Any]) -> list[str]:
     kept = row["drop_reason"] is None
     split = Path(row["part"]).parent.name
     lines = [row["id"]]
@@ -134,7 +182,7 @@ def _describe(row: Mapping[str, Any]) -> str:
     lines.append("  signals")
     lines += [f"    {name:<{width}}  {_number(value)}" for name, value in signals.items()]
     lines.append(_line("begins", repr(row["text"][:_SAMPLE_CHARACTERS])))
-    return "\n".join(lines)
+    return lines
 
 
 def _because(row: Mapping[str, Any]) -> str:
@@ -176,7 +224,10 @@ def _joined(*values: str | None) -> str:
     return ", ".join(value for value in values if value)
 
 
-def _number(value: float | None) -> str:
+def _number(value: float | str | None) -> str:
     if value is None:
         return "not computed"
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
+    if isinstance(value, str):
+        return value
+    whole = isinstance(value, int) or abs(value) >= 1e4
+    return f"{value:,.0f}" if whole else f"{value:,.4g}"

@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pyarrow.compute as pc
+
 from dataprep import read, sample, shard
 from dataprep.rehearsal import rehearse_once, take_through
 from dataprep.stage import read_counts
@@ -211,15 +213,17 @@ def _take(recipe: "Recipe", part: read.Shard, records: int) -> tuple[_Measured, 
 
 
 def _file_bytes(recipe: "Recipe", part: read.Shard, records: int) -> float:
-    """Bytes of the shard's files that its first records take, compressed as they lie there."""
-    before, seen = _read_bytes(), 0
+    """Bytes of the shard's files that its first records take, compressed as they lie there.
+
+    Readers read in blocks, so that this is too much for few small records. What comes from an
+    object store is counted as text.
+    """
     source = recipe.sources[part.source_index]
-    for table, refused in read.read_shard(part, source, recipe.dataprep):
-        seen += table.num_rows + refused.num_rows
-        if seen >= records:
-            break
-    # Readers read in batches: what they have taken belongs to all records that came of it.
-    return min(_read_bytes() - before, part.num_bytes) * min(1.0, records / seen)
+    before, text_bytes = _read_bytes(), 0
+    for table, _ in read.read_shard(part, source, recipe.dataprep, records):
+        text_bytes += pc.sum(table["read_bytes"]).as_py() or 0
+    remote = "://" in part.files[0].path
+    return min(text_bytes if remote else _read_bytes() - before, part.num_bytes)
 
 
 def _read_bytes() -> int:

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from dataprep.presets import load_preset
 from dataprep.report_page import render
-from dataprep.summarize import KEPT, Summary, merge, summarize
+from dataprep.summarize import KEPT, PAIR, Summary, merge, summarize
 from launch.manifest import FileEntry, commit_file, link_for_people, write_atomic
 
 __all__ = ["Summary", "build", "merge", "summarize", "write_report"]
@@ -19,9 +20,15 @@ __all__ = ["Summary", "build", "merge", "summarize", "write_report"]
 JSON_NAME = "report.json"
 HTML_NAME = "report.html"
 VERSION = 1
-# Steps in the order in which a document meets them; rule sets of other names stand after language.
-STEP_ORDER = ("normalize", "language", "pii", "quality", "toxicity", "exact", "near_duplicates")
-_RULES_AFTER = 1
+# Steps in the order in which a document meets them; between them stand the recipe's presets.
+STEPS_BEFORE = ("normalize", "language", "content", "urls", "lines")
+STEPS_AFTER = ("pii", "quality", "toxicity", "exact", "near_duplicates")
+_SCORES = {
+    "language": "language_score",
+    "quality": "quality_score",
+    "toxicity": "toxicity_score",
+    "near_duplicates": "survivor_jaccard",
+}
 
 
 def build(
@@ -42,7 +49,7 @@ def build(
         "version": VERSION,
         "limit": config.get("limit"),
         "facts": dict(facts),
-        "funnel": _funnel(summary["groups"]),
+        "funnel": _funnel(summary["groups"], config.get("presets", [])),
         "reasons": [
             {
                 "reason": reason,
@@ -54,10 +61,15 @@ def build(
         ],
         "sources": summary["sources"],
         "languages": summary["languages"],
+        "source_languages": _nested(summary["source_languages"]),
+        "language_reasons": _nested(summary["language_groups"]),
+        "edits": summary["edits"],
         "pii": summary["pii"],
         "histograms": summary["histograms"],
         "signal_thresholds": _signal_thresholds(
-            summary["histograms"], {**summary["thresholds"], **_configured(config)}
+            summary["histograms"],
+            {**summary["thresholds"], **_configured(config)},
+            config.get("presets", []),
         ),
         "samples": {
             group: summary["samples"][group]
@@ -67,11 +79,22 @@ def build(
     }
 
 
-def _funnel(groups: Mapping[str, Mapping[str, int]]) -> list[dict[str, Any]]:
+def _nested(pairs: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, Any]]:
+    """Tallies by two names, as two levels."""
+    found: dict[str, dict[str, Any]] = {}
+    for key, tally in pairs.items():
+        left, right = key.split(PAIR)
+        found.setdefault(left, {})[right] = dict(tally)
+    return found
+
+
+def _funnel(
+    groups: Mapping[str, Mapping[str, int]], rule_sets: Sequence[str]
+) -> list[dict[str, Any]]:
     """One entry per step that dropped something: documents and bytes before it, and dropped."""
     steps = {group.partition(".")[0] for group in groups if group != KEPT}
-    rules = sorted(steps - set(STEP_ORDER))
-    known = [*STEP_ORDER[: _RULES_AFTER + 1], *rules, *STEP_ORDER[_RULES_AFTER + 1 :]]
+    others = sorted(steps - {*STEPS_BEFORE, *rule_sets, *STEPS_AFTER})
+    known = [*STEPS_BEFORE, *rule_sets, *others, *STEPS_AFTER]
     documents = sum(tally["documents"] for tally in groups.values())
     text_bytes = sum(tally["bytes"] for tally in groups.values())
     funnel = []
@@ -113,25 +136,18 @@ def _configured(config: Mapping[str, Any]) -> dict[str, list[float]]:
 
 
 def _signal_thresholds(
-    signals: Iterable[str], thresholds: Mapping[str, Sequence[float]]
+    signals: Iterable[str], thresholds: Mapping[str, Sequence[float]], rule_sets: Sequence[str]
 ) -> dict[str, list[dict[str, Any]]]:
-    """By signal, the rules that read it: `word_count_low` reads the signal `signals_word_count`."""
+    """By signal, the rules that read it, with their thresholds."""
+    read_by = {rule.reason: rule.signal for name in rule_sets for rule in load_preset(name)}
     found: dict[str, list[dict[str, Any]]] = {}
-    for signal in sorted(signals):
-        for reason, values in sorted(thresholds.items()):
-            step, _, rule = reason.partition(".")
-            word = rule.removesuffix("_low").removesuffix("_high")
-            read = {
-                "language": "language_score",
-                "quality": "quality_score",
-                "toxicity": "toxicity_score",
-                "near_duplicates": "survivor_jaccard",
-            }.get(step, f"signals_{word}")
-            if signal == read:
-                found.setdefault(signal, []).extend(
-                    {"reason": reason, "value": value} for value in values
-                )
-    return found
+    known = {*signals}
+    for reason, values in sorted(thresholds.items()):
+        signal = read_by.get(reason, _SCORES.get(reason.partition(".")[0], ""))
+        if signal in known:
+            listed = [{"reason": reason, "value": value} for value in values]
+            found.setdefault(signal, []).extend(listed)
+    return dict(sorted(found.items()))
 
 
 def write_report(

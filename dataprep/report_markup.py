@@ -37,7 +37,7 @@ def share(part: float, whole: float) -> str:
     if not whole:
         return "–"
     percent = 100 * part / whole
-    return f"{percent:.1f} %" if percent >= 0.05 or not part else "< 0.1 %"
+    return f"{percent:.1f} %" if abs(percent) >= 0.05 or not part else "< 0.1 %"
 
 
 def decimal(value: float | None) -> str:
@@ -73,6 +73,14 @@ def _cell(cell: str) -> str:
     if cell.startswith("<td"):
         return cell
     return f'<td class="number">{cell[1:]}</td>' if cell.startswith("#") else f"<td>{cell}</td>"
+
+
+def details(title: str, about: str, body: str) -> str:
+    """A folded part of the page; `title` is escaped here, `body` is markup."""
+    return (
+        f"<details><summary><code>{escape(title)}</code><small>{about}</small></summary>"
+        f"{body}</details>"
+    )
 
 
 def sampled(text: str) -> str:

@@ -42,6 +42,7 @@ REPEATABLE = (
     "seed",
     "dataprep.languages",
     "dataprep.language_score_min",
+    "dataprep.language_share_min",
     "dataprep.language_rules.*.thresholds",
     "dataprep.presets",
     "dataprep.thresholds",
@@ -62,20 +63,18 @@ def retune(recipe: "Recipe") -> Manifest:
     The new files stand beside the old; the manifest is replaced last. Raises UserError if there
     are no finished documents, or if a key outside `REPEATABLE` or an input differs.
     """
-    directory = recipe.documents.resolve()
+    directory, output = recipe.documents.resolve(), recipe.dataprep.output
     with lock(directory):
-        old, inputs = check(recipe, write=True)
-        output = recipe.dataprep.output
-        replaces = None if output is None else tag_of(output, old)
-        if old.config == run.config_of(recipe) and set(old.inputs) == set(inputs):
+        manifest, inputs = check(recipe, write=True)
+        replaces = None if output is None else tag_of(output, manifest)
+        if manifest.config == run.config_of(recipe) and {*manifest.inputs} == {*inputs}:
             get_logger("dataprep").info("up to date: %s", directory)
-            new = old
         else:
             with timed(directory, "retune"):
-                new = _build(recipe, old, inputs)
+                manifest = _build(recipe, manifest, inputs)
         if output is not None:
-            publish(directory, new, output, replaces)
-        return new
+            publish(directory, manifest, output, replaces)
+        return manifest
 
 
 def check(recipe: "Recipe", *, write: bool) -> tuple[Manifest, list[Input]]:

@@ -23,7 +23,7 @@ from dataprep.step import BooleanArray, Step, mark
 from dataprep.stop_words import languages_with_stop_words, own_lists
 
 _KINDS = ("code", "mathematics")
-_STOP_WORDS = "signals_stop_words"
+STOP_WORDS = "signals_stop_words"
 
 RealArray = npt.NDArray[np.float64]
 
@@ -127,7 +127,7 @@ def _decide(
             values = table[judgement.rule.signal].to_numpy()
             thresholds = judgement.thresholds(languages)
             failing = judgement.failing(values, thresholds) & rows
-            if judgement.rule.signal == _STOP_WORDS:
+            if judgement.rule.signal == STOP_WORDS:
                 failing &= listed
             if failing.any():
                 table = mark(table, failing, judgement.rule.reason, values, thresholds)

@@ -158,13 +158,14 @@ def finish(
         if not work.written(index).exists()
     ]
     run_stage_tasks(recipe, shard.write_documents, arguments, "writing")
-    written = [shard.read_written(work, index) for index in range(num_shards)]
-    entries = [entry for files, _, _ in written for entry in files]
-    facts = conservation(merge_counts([part for _, part, _ in written]), **counts)
+    # Summaries are a megabyte each as objects: one at a time.
+    summaries = (shard.read_written(work, index)[2] for index in range(num_shards))
+    written = [shard.read_written(work, index)[:2] for index in range(num_shards)]
+    entries = [entry for files, _ in written for entry in files]
+    facts = conservation(merge_counts([part for _, part in written]), **counts)
     facts["shards"] = num_shards
     facts["band_values"] = bands
     facts["classifiers"] = {name: model.facts for name, model in trained.items()}
-    summaries = (summary for _, _, summary in written)
     entries += report.write_report(directory, summaries, facts, config["dataprep"])
     manifest = Manifest(KIND, VERSION, config, tuple(inputs), tuple(entries), facts)
     write_manifest(directory, manifest)

@@ -35,9 +35,8 @@ from dataprep.config import Dataprep, Source
 from dataprep.conservation import Counts
 from dataprep.contract import PARTS
 from dataprep.deduplicate import DECISION_SCHEMA, read_decisions
-from dataprep.read import Shard
+from dataprep.read import Shard, read_shard
 from dataprep.records import READ_SCHEMA
-from dataprep.sample import read_first
 from dataprep.stage import open_stage
 from dataprep.step import Step, alive, apply_chain, check_chain
 from dataprep.workspace import Workspace, committed
@@ -96,7 +95,7 @@ def process_shard(
         return
     steps = chain(config, models)
     with open_stage(work, index, steps, config.near_duplicates) as stage:
-        for table, refused in read_first(shard, source, config, records_max):
+        for table, refused in read_shard(shard, source, config, records_max):
             stage.refuse(refused)
             if table.num_rows:
                 stage.add(apply_chain(steps, table))

@@ -24,6 +24,12 @@ SAMPLE_CHARACTERS = 600
 # Shown in tables of their own, not as signals.
 _NO_SIGNALS = {field.name for field in document_fields()} - {"language_score"}
 
+# Joins two names to one key: a control character, which no source and no rule has in its name.
+PAIR = "\x1f"
+_TALLIES = (
+    "groups", "sources", "languages", "source_languages", "language_groups", "edits", "pii",
+)  # fmt: skip
+
 Summary = dict[str, Any]
 IntegerArray = npt.NDArray[np.int64]
 BooleanArray = npt.NDArray[np.bool_]
@@ -68,11 +74,18 @@ def summarize_table(table: pa.Table) -> Summary:
         if name.startswith("pii_")
         for found in [pc.fill_null(table[name], 0).to_numpy()]
     }
+    edits, removed = _edits(table)
+    read_bytes = text_bytes + removed
     return {
-        "groups": _tally(groups, text_bytes, kept),
+        "groups": _tally(groups, text_bytes, read_bytes, kept),
         "thresholds": _thresholds(table),
-        "sources": _tally(table["source"], text_bytes, kept),
-        "languages": _tally(table["language"], text_bytes, kept),
+        "sources": _tally(table["source"], text_bytes, read_bytes, kept),
+        "languages": _tally(table["language"], text_bytes, read_bytes, kept),
+        "source_languages": _tally(
+            _pairs(table["source"], table["language"]), text_bytes, read_bytes, kept
+        ),
+        "language_groups": _tally(_pairs(table["language"], groups), text_bytes, read_bytes, kept),
+        "edits": edits,
         "histograms": {
             name: {str(position): list(pair) for position, pair in found.items()}
             for name, found in histograms.items()
@@ -87,12 +100,35 @@ def _is_number(kind: pa.DataType) -> bool:
     return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
 
 
-def _tally(names: pa.ChunkedArray, text_bytes: IntegerArray, kept: BooleanArray) -> Summary:
-    """By name: documents and bytes, in all and kept."""
+def _pairs(left: pa.ChunkedArray, right: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Two names as one; `PAIR` stands in neither."""
+    return pc.binary_join_element_wise(left, right, PAIR)
+
+
+def _edits(table: pa.Table) -> tuple[Summary, IntegerArray]:
+    """By step: documents edited and bytes removed, net; and the bytes that each row lost in all."""
+    maps = table["removed_bytes"].combine_chunks()
+    offsets = maps.offsets.to_numpy()
+    items = maps.items[offsets[0] : offsets[-1]].to_numpy()
+    flat = {"step": maps.keys[offsets[0] : offsets[-1]], "bytes": items}
+    sums = pa.table(flat).group_by("step").aggregate([("bytes", "sum"), ("bytes", "count")])
+    edits = {
+        row["step"]: {"documents": row["bytes_count"], "bytes": row["bytes_sum"]}
+        for row in sums.to_pylist()
+    }
+    before = np.concatenate(([0], np.cumsum(items)))
+    return edits, before[offsets[1:] - offsets[0]] - before[offsets[:-1] - offsets[0]]
+
+
+def _tally(
+    names: pa.ChunkedArray, text_bytes: IntegerArray, read_bytes: IntegerArray, kept: BooleanArray
+) -> Summary:
+    """By name: documents, bytes as written and as read, and those that are kept."""
     columns = {
         "name": names,
         "documents": np.ones(len(kept), np.int64),
         "bytes": text_bytes,
+        "read_bytes": read_bytes,
         "kept_documents": kept.astype(np.int64),
         "kept_bytes": text_bytes * kept,
     }
@@ -146,7 +182,7 @@ def _sample(table: pa.Table, row: int) -> dict[str, Any]:
 def merge(parts: Sequence[Mapping[str, Any]]) -> Summary:
     """The sum of summaries; the order of the parts does not matter."""
     merged: Summary = {"samples": {}, "histograms": {}, "thresholds": {}}
-    for name in ("groups", "sources", "languages", "pii"):
+    for name in _TALLIES:
         merged[name] = {}
         for part in parts:
             for key, numbers in part[name].items():

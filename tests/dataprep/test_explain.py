@@ -8,8 +8,11 @@ import pytest
 import xxhash
 
 from dataprep import contract
+from dataprep.config import Dataprep
 from dataprep.explain import explain
+from dataprep.explain_rules import verdicts
 from dataprep.write import write_quarantine, write_shard
+from launch.config import parse_model
 from launch.errors import UserError
 from launch.manifest import Manifest, write_manifest
 
@@ -114,3 +117,37 @@ def test_unknown_document_is_refused(directory: Path, document: str) -> None:
 def test_unfinished_directory_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="expected a finished 'documents' directory"):
         explain(tmp_path, "x")
+
+
+def test_every_rule_is_told_with_its_value_and_threshold(directory: Path) -> None:
+    row = {
+        "language": "en",
+        "language_score": 0.98,
+        "content_kind": "prose",
+        "signals_word_count": 12,
+        "signals_stop_words": 7,
+        "signals_mean_word_length": 11.5,
+        "toxicity_score": None,
+    }
+    thresholds = {"gopher": {"word_count_low": 20, "mean_word_length_high": 11.5}}
+    tables = {"presets": ["gopher", "chinese"], "thresholds": thresholds, "languages": ["de"]}
+    config = parse_model(Dataprep, tables, "dataprep")
+    found = {verdict.reason: verdict for verdict in verdicts(row, config)}
+    assert {reason: verdict.fails for reason, verdict in found.items()} == {
+        "language.not_wanted": True,
+        "gopher.word_count_low": True,
+        "gopher.word_count_high": False,
+        "gopher.mean_word_length_low": False,
+        "gopher.mean_word_length_high": False,
+        "gopher.stop_words_low": False,
+    }
+    assert (found["gopher.word_count_low"].value, found["gopher.word_count_low"].threshold) == (
+        12,
+        20,
+    )
+
+
+def test_a_duplicate_tells_its_cluster(directory: Path) -> None:
+    told = explain(directory, "src:a.jsonl#0")
+    assert "cluster of 2, of which src:a.jsonl#0 is kept" in told
+    assert "0.875  src:a.jsonl#2" in told

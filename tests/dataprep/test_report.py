@@ -288,4 +288,4 @@ def test_a_browser_sees_no_script_and_every_section(tmp_path: Path) -> None:
     ]
     seen = subprocess.run(command, capture_output=True, text=True, timeout=100, check=True).stdout
     assert "<script" not in seen and "<img" not in seen
-    assert all(f'id="{name}"' in seen for name in ("funnel", "reasons", "signals", "samples"))
+    assert all(f'id="{name}"' in seen for name in ("funnel", "rules", "signals", "samples"))

@@ -165,7 +165,7 @@ def test_a_language_has_values_of_its_own(tmp_path: Path) -> None:
 
 def test_a_language_without_a_list_is_not_judged_by_stop_words() -> None:
     table = pa.table({"text": pa.array(["x y"] * 2, pa.large_string()), "language": ["la", "en"]})
-    table = signals.make_step(Dataprep()).apply(table)
+    table = apply_chain([signals.make_step(Dataprep())], table)
     for name in ("drop_reason", "drop_value", "drop_threshold"):
         kind = pa.string() if name == "drop_reason" else pa.float64()
         table = table.append_column(name, pa.nulls(2, kind))

@@ -218,7 +218,7 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(
     assert run(recipe(tmp_path / "root", clean), dry_run=True) is None
     plan = capsys.readouterr().out
     assert "in 3 shards" in plan
-    assert "normalize, language, signals" in plan and "Jaccard 0.8" in plan
+    assert "normalize, language, content, signals" in plan and "Jaccard 0.8" in plan
     assert not (tmp_path / "root").exists()
 
 

@@ -1,0 +1,60 @@
+"""What every rule says of one document: those that it passes and those that it fails.
+
+In: a row of the written documents and the configuration they were made with. Out: one verdict for
+each rule that judged it, in the order of the steps, from stored columns alone.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from dataprep.config import Dataprep
+from dataprep.rules import STOP_WORDS, judged_rows, judgements
+from dataprep.stop_words import languages_with_stop_words, own_lists
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A rule, the value that it judged (None: not computed), its threshold, and the outcome."""
+
+    reason: str
+    value: float | None
+    minimum: bool
+    threshold: float
+    fails: bool
+
+
+def verdicts(row: Mapping[str, Any], config: Dataprep) -> Iterator[Verdict]:
+    """Every rule that applies to the document. A dropped one may fail several: the first counts."""
+    if config.languages:
+        score, least = row["language_score"], config.language_score_min
+        foreign = row["language"] not in config.languages
+        if foreign:
+            yield Verdict("language.not_wanted", score, False, least, score >= least)
+    yield from _presets(row, config)
+    if config.quality is not None:
+        score, least = row.get("quality_score"), config.quality.threshold
+        fails = score is not None and np.float32(score) < np.float32(least)
+        yield Verdict("quality.low_score", score, True, least, bool(fails))
+    if config.toxicity is not None:
+        score, most = row.get("toxicity_score"), config.toxicity.threshold
+        fails = score is not None and np.float32(score) >= np.float32(most)
+        yield Verdict("toxicity.high_score", score, False, most, bool(fails))
+
+
+def _presets(row: Mapping[str, Any], config: Dataprep) -> Iterator[Verdict]:
+    columns = {name: [row.get(name)] for name in ("language", "content_kind")}
+    languages = np.array([row["language"]], object)
+    listed = row["language"] in languages_with_stop_words(own_lists(config))
+    table = pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()})
+    for preset, judged in judged_rows(table, config.presets).items():
+        for judgement in judgements(config, preset) if judged[0] else ():
+            rule, value = judgement.rule, row.get(judgement.rule.signal)
+            if value is None or (rule.signal == STOP_WORDS and not listed):
+                continue
+            threshold = judgement.thresholds(languages)
+            fails = judgement.failing(np.array([value], np.float64), threshold)[0]
+            yield Verdict(rule.reason, value, rule.minimum, float(threshold[0]), bool(fails))

@@ -1,0 +1,89 @@
+"""The report's drawings and texts: a histogram for each signal, samples of each group.
+
+In: the content of report.json (see `report.build`). Out: markup, whose every text is escaped.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from dataprep.report_charts import chart
+from dataprep.report_markup import KEY, count, decimal, details, escape, row, sampled, share, table
+
+
+def duplicates(report: Mapping[str, Any]) -> str:
+    """Numbers of duplicates, and how similar they are to what is kept."""
+    facts = report["facts"]["duplicates"]
+    total = report["facts"]["documents_in"]
+    rows = [
+        row(name, f"#{count(facts[key])}", f"#{share(facts[key], total)}")
+        for name, key in (
+            ("the same text as a kept document", "exact"),
+            ("nearly the same text as a kept document", "near"),
+        )
+    ]
+    numbers = table(("dropped because there is", "#documents", "#of all"), rows)
+    figure = _figure(report, "survivor_jaccard", "similarity to the kept document (Jaccard)")
+    return numbers + f'<div class="charts">{figure}</div>'
+
+
+def signals(report: Mapping[str, Any]) -> str:
+    """A histogram for each signal: those that rules read, then the others, folded by step."""
+    read_by = report["signal_thresholds"]
+    names = [name for name in report["histograms"] if name != "survivor_jaccard"]
+    judged = "".join(_figure(report, name, "") for name in names if name in read_by)
+    others: dict[str, list[str]] = {}
+    for name in names:
+        if name not in read_by:
+            others.setdefault(name.partition("_")[0], []).append(name)
+    folded = "".join(
+        details(
+            step,
+            f"{len(group)} more, which no rule reads",
+            f'<div class="charts">{"".join(_figure(report, name, "") for name in group)}</div>',
+        )
+        for step, group in others.items()
+    )
+    intro = (
+        "<p>Documents by value. Heights grow with the square root of the number, so that few are "
+        "seen beside many; a dashed line is a threshold. Models score only documents that were "
+        "still kept when they came to them.</p>"
+    )
+    return intro + KEY + f'<div class="charts">{judged}</div>' + folded
+
+
+def _figure(report: Mapping[str, Any], name: str, words: str) -> str:
+    if name not in report["histograms"]:
+        return ""
+    rules = report["signal_thresholds"].get(name, [])
+    drawing = chart(report["histograms"][name], sorted({rule["value"] for rule in rules}))
+    listed = "<br>".join(f"{escape(rule['reason'])} {decimal(rule['value'])}" for rule in rules)
+    head = f"<figcaption><code>{escape(name)}</code> {words}</figcaption>"
+    return f"<figure>{head}{drawing}<figcaption>{listed}</figcaption></figure>"
+
+
+def samples(report: Mapping[str, Any]) -> str:
+    """A few texts of every group."""
+    intro = (
+        "<p>The documents of each group with the smallest content hashes: a choice that nobody "
+        "made and that stays the same. Long texts are cut.</p>"
+    )
+    groups = [
+        details(group, f"{len(found)} shown", "".join(_sample(sample) for sample in found))
+        for group, found in report["samples"].items()
+    ]
+    return intro + "".join(groups)
+
+
+def _sample(sample: Mapping[str, Any]) -> str:
+    about = [f"<code>{escape(sample['id'])}</code>", escape(sample["language"])]
+    if sample["drop_value"] is not None:
+        bound = decimal(sample["drop_threshold"])
+        about.append(f"value {decimal(sample['drop_value'])}, threshold {bound}")
+    if sample["survivor_id"] is not None:
+        about.append(f"kept instead: <code>{escape(sample['survivor_id'])}</code>")
+    about.append(f"{count(sample['characters'])} characters")
+    cut = " …" if sample["characters"] > len(sample["text"]) else ""
+    return (
+        f'<div class="sample"><div>{" · ".join(about)}</div>'
+        f'<pre dir="auto">{sampled(sample["text"])}{cut}</pre></div>'
+    )
