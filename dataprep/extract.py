@@ -123,10 +123,10 @@ def _stated(tree: Any, seen: Scan) -> tuple[str | None, str | None]:
     url: str | None = None
     license: str | None = None
     if tree.head is not None:
-        for node in tree.head.query_selector_all('link[rel~="canonical"]'):
+        for node in tree.head.query_selector_all('link[rel~="canonical"]').values():
             url = url or _absolute(node.getattr("href"))
     if seen.may_state_license:
-        for node in tree.document.query_selector_all('[rel~="license"]'):
+        for node in tree.document.query_selector_all('[rel~="license"]').values():
             license = license or _absolute(node.getattr("href"))
     return url, license
 
@@ -134,7 +134,8 @@ def _stated(tree: Any, seen: Scan) -> tuple[str | None, str | None]:
 def _take_out(tree: Any) -> list[Passage]:
     """Code and equations of a page, in whose places the tree then holds marks."""
     passages: list[Passage] = []
-    found = list(tree.document.query_selector_all(_SELECTOR))
+    # `values` is one search; going over the list searches again for every element of it.
+    found = tree.document.query_selector_all(_SELECTOR).values()
     has_scripts = any(node.tag == "script" for node in found)
     for node in found:
         if node.tag in _CODE_TAGS or node.matches(".syntaxhighlighter"):
