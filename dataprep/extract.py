@@ -156,7 +156,13 @@ def _replace(tree: Any, node: Any, passage: Passage | None, passages: list[Passa
         paragraph = tree.create_element("p")
         paragraph.append_child(standing)
         standing = paragraph
-    node.replace_with(standing)
+    figure = node.closest("figure")
+    if figure is None:
+        node.replace_with(standing)
+    else:
+        # Some put code into figures, which resiliparse takes for pictures.
+        figure.before(standing)
+        node.remove()
     passages.append(passage)
 
 
