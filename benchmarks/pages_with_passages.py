@@ -76,7 +76,9 @@ def _insert(template: Template, markup: str) -> bytes | None:
     paragraphs = [
         node
         for node in tree.document.query_selector_all("p").values()
-        if len(text := " ".join((node.text_content or "").split())) >= 100 and text in article
+        if node.closest("aside, [aria-hidden]") is None
+        and len(text := " ".join((node.text_content or "").split())) >= 100
+        and text in article
     ]
     if len(paragraphs) < 3:
         return None
