@@ -55,10 +55,11 @@ def extract(html: bytes, encoding_hint: str | None, extractor: Extractor) -> Ext
     `encoding_hint` is the charset of the HTTP header. Reasons: `no_text`, and `page_too_complex`
     for a page so built that parsing it would take seconds.
     """
-    seen = scan(html)
+    content = decode(html, encoding_hint)
+    seen = scan(content.encode())
     if seen.is_too_complex:
         return "page_too_complex"
-    tree: Any = HTMLTree.parse(decode(html, encoding_hint))
+    tree: Any = HTMLTree.parse(content)
     root = tree.document.document_element if tree.document is not None else None
     if root is None:
         return "no_text"
@@ -156,6 +157,7 @@ def _replace(tree: Any, node: Any, passage: Passage | None, passages: list[Passa
         paragraph = tree.create_element("p")
         paragraph.append_child(standing)
         standing = paragraph
+    _keep_lists(tree, node)
     figure = node.closest("figure")
     if figure is None:
         node.replace_with(standing)
@@ -164,6 +166,18 @@ def _replace(tree: Any, node: Any, passage: Passage | None, passages: list[Passa
         figure.before(standing)
         node.remove()
     passages.append(passage)
+
+
+def _keep_lists(tree: Any, node: Any) -> None:
+    """Make the lists around a passage numbered ones.
+
+    resiliparse leaves out every `ul` near the top of a page, which is a menu more often than not.
+    """
+    while (bulleted := node.closest("ul")) is not None:
+        numbered = tree.create_element("ol")
+        for child in bulleted.child_nodes.values():
+            numbered.append_child(child)
+        bulleted.replace_with(numbered)
 
 
 def _absolute(address: str | None) -> str | None:
