@@ -20,6 +20,20 @@ def run_command(
     run(load_recipe(target, overrides or ()), force=force, dry_run=dry_run)
 
 
+@app.command("retune")
+def retune_command(target: Target, overrides: Overrides = None, dry_run: DryRun = False) -> None:
+    """Apply other thresholds to documents that are there, without reading the sources again."""
+    from dataprep.retune import retune
+    from dataprep.retune_preview import print_preview
+    from launch.recipe import load_recipe
+
+    recipe = load_recipe(target, overrides or ())
+    if dry_run:
+        print_preview(recipe)
+    else:
+        retune(recipe)
+
+
 @app.command("explain")
 def explain_command(
     target: Target,

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from dataprep.config import Classifier
 from dataprep.labelled import example_lines, input_digests, prepare, read_examples
@@ -252,16 +253,17 @@ def _class_counts(labels: list[bool]) -> dict[str, int]:
     return {"positive": sum(labels), "negative": len(labels) - sum(labels)}
 
 
-def make_step(name: Name, model_path: Path, config: Classifier) -> Step:
+def make_step(name: Name, model_path: Path | None, config: Classifier) -> Step:
     """The step: `{name}_score` (float32, 0 to 1) for rows still alive, null for the others.
 
     Quality marks `quality.low_score` below the threshold, toxicity `toxicity.high_score` from the
-    threshold on. The model is loaded here, so make the step in the process that uses it.
+    threshold on. The model is loaded here, so make the step in the process that uses it; without
+    one the step can decide but not score.
 
     Raises UserError if the model cannot be loaded.
     """
     try:
-        model = checked_fasttext().load_model(str(model_path))
+        model = model_path and checked_fasttext().load_model(str(model_path))
     except ValueError as error:
         raise UserError(str(model_path), f"no model ({error})", "a fastText model") from None
     column = pa.field(f"{name}_score", pa.float32())
@@ -271,7 +273,11 @@ def make_step(name: Name, model_path: Path, config: Classifier) -> Step:
         scores = np.zeros(table.num_rows, np.float32)
         texts = prepare(table["text"].filter(pa.array(scored))).to_pylist()
         scores[scored] = _predict(model, texts)
-        table = table.append_column(column, pa.array(scores, pa.float32(), mask=~scored))
+        return table.append_column(column, pa.array(scores, pa.float32(), mask=~scored))
+
+    def decide(table: pa.Table) -> pa.Table:
+        scored = pc.is_valid(table[column.name]).to_numpy()
+        scores = pc.fill_null(table[column.name], 0.0).to_numpy()
         bound = np.float32(config.threshold)
         if name == "quality":
             failing, reason = scores < bound, "quality.low_score"
@@ -280,4 +286,4 @@ def make_step(name: Name, model_path: Path, config: Classifier) -> Step:
         return mark(table, failing & scored, reason, scores, config.threshold)
 
     needs = ("text", "drop_reason", "drop_value", "drop_threshold")
-    return Step(name=name, needs=needs, adds=(column,), apply=apply)
+    return Step(name, needs, (column,), apply, decide, of_living=True)

@@ -1,14 +1,15 @@
 """What a recipe says about sources and about `dataprep`: frozen models, no heavy import."""
 
 import difflib
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from dataprep.languages import LANGUAGES
-from dataprep.thresholds import Thresholds
-from launch.config import Model
+from dataprep.presets import Preset, check, complete, read_language_rules
+from launch.config import Model, parse_model
 from launch.errors import UserError
+from launch.store import is_remote, parse
 
 READABLE_KINDS = ("installed-docs", "jsonl", "csv", "parquet", "arrow", "text", "warc", "html")
 # What `columns.meta` may name where a record has no fields of its own.
@@ -64,6 +65,9 @@ class Source(Model):
                 raise UserError(f"{where}.paths", "paths", "none for kind 'installed-docs'")
         elif not self.paths:
             raise UserError(f"{where}.paths", "no path", "at least one glob of files")
+        schemes = {parse(path).scheme if is_remote(path) else "" for path in self.paths}
+        if len(schemes) > 1:
+            raise UserError(f"{where}.paths", "paths in several stores", "one source for each")
         if self.packages and self.kind != "installed-docs":
             raise UserError(f"{where}.packages", "packages", f"none for kind '{self.kind}'")
         for name in self.columns.meta if self.kind in WEB_FIELDS else ():
@@ -71,6 +75,15 @@ class Source(Model):
                 expected = f"one of {', '.join(WEB_FIELDS[self.kind])}"
                 raise UserError(f"{where}.columns.meta", f"'{name}'", expected)
         return self
+
+
+class Normalize(Model):
+    """Table `[dataprep.normalize]`: what is done to text beyond its one spelling."""
+
+    repair: bool = False
+    """Whether text that was decoded with a wrong encoding is repaired (ftfy)."""
+    chinese: Literal["keep", "simplified"] = "keep"
+    """simplified: traditional characters of Chinese text are converted (OpenCC)."""
 
 
 class Pii(Model):
@@ -141,6 +154,15 @@ class Classifier(Model):
     """Slots that runs of words are hashed to."""
 
 
+class LanguageRules(Model):
+    """Tables `[dataprep.language_rules.LANGUAGE]`: what is different for one language."""
+
+    stop_words: tuple[str, ...] = Field((), max_length=64)
+    """Commonest words, as they are written; empty: the list that Gristmill has, if any."""
+    thresholds: dict[str, dict[str, float]] = Field(default_factory=dict)
+    """By preset and rule, values in the place of those for all languages."""
+
+
 class Dataprep(Model):
     """Table `[dataprep]`: everything between reading a source and the written corpus."""
 
@@ -148,10 +170,22 @@ class Dataprep(Model):
     """Languages that are kept, ISO 639-1; empty: all."""
     language_score_min: float = Field(0.5, ge=0.0, le=1.0)
     """Certainty from which a document in another language is dropped, 0 to 1."""
-    presets: tuple[Literal["gopher"], ...] = ("gopher",)
+    language_model: str | None = None
+    """Path of a fastText model that tells languages; unset: py3langid's, which comes with it."""
+    language_paragraphs: bool = False
+    """Whether the share of a document that is in its own language is measured, by paragraph."""
+    language_share_min: float = Field(0.0, ge=0.0, le=1.0)
+    """Least such share of a document that is kept, 0 to 1."""
+    presets: tuple[Preset, ...] = ("gopher", "encoding", "chinese", "code", "mathematics")
     """Sets of rules that are applied; empty: signals are recorded, no rule drops anything."""
-    thresholds: Thresholds = Thresholds()
-    """Thresholds of the rules."""
+    thresholds: dict[str, dict[str, float]] = Field(default_factory=dict)
+    """By preset and rule, values in the place of the preset's own; docs/rules.md lists them."""
+    language_rules: dict[str, LanguageRules] = Field(default_factory=dict)
+    """By language, a table as below or the path of a TOML file that holds one."""
+    terminal_punctuation: bool = True
+    """Whether preset c4 takes out lines that do not end as a sentence does; FineWeb lets them."""
+    limit: int | None = Field(None, ge=1)
+    """Records that are read, spread over all files: a sample run; unset: all."""
     valid_fraction: float = Field(0.01, ge=0.0, lt=1.0)
     """Share of the kept documents that is set aside for validation, 0 to 1."""
     line_bytes_max: int = Field(33_554_432, ge=1024)
@@ -162,8 +196,12 @@ class Dataprep(Model):
     """Longest HTML page that is read, bytes as its encoding has them."""
     decompressed_bytes_max: int = Field(68_719_476_736, ge=1024)
     """Most that is read of one compressed file, bytes after decompression."""
+    output: str | None = None
+    """Store for the finished documents, s3://BUCKET/KEY or gs://; unset: ROOT/documents alone."""
     quarantine_share_max: float = Field(0.05, ge=0.0, le=1.0)
     """Share of unreadable records above which the job stops, 0 to 1."""
+    normalize: Normalize = Normalize()
+    """Repair and conversion of text."""
     pii: Pii = Pii()
     """Removal of personal data."""
     near_duplicates: NearDuplicates = NearDuplicates()
@@ -173,8 +211,43 @@ class Dataprep(Model):
     toxicity: Classifier | None = None
     """Toxicity classifier: what it finds positive with its threshold or more is dropped."""
 
+    @field_validator("language_rules", mode="before")
+    @classmethod
+    def _read_language_rules(cls, tables: Any) -> Any:
+        if not isinstance(tables, dict):
+            return tables
+        read = {}
+        for name, value in tables.items():
+            table = read_language_rules(name, value)
+            where = f"dataprep.language_rules.{name}"
+            parsed = isinstance(table, LanguageRules)
+            read[name] = table if parsed else parse_model(LanguageRules, table, where)
+        return read
+
+    @model_validator(mode="after")
+    def _complete_thresholds(self) -> Self:
+        """Write out every threshold, so that a manifest says which ones were applied."""
+        for name, table in self.language_rules.items():
+            where = f"dataprep.language_rules.{name}.thresholds"
+            check(self.presets, table.thresholds, where)
+        # The model is frozen for everyone but its own validators.
+        object.__setattr__(self, "thresholds", complete(self.presets, self.thresholds))
+        return self
+
+    @model_validator(mode="after")
+    def _check_output(self) -> Self:
+        if self.output is not None and not parse(self.output).key:
+            expected = "s3://BUCKET/KEY: documents have a place of their own in the bucket"
+            raise UserError("dataprep.output", f"'{self.output}'", expected)
+        return self
+
     @model_validator(mode="after")
     def _check_languages(self) -> Self:
+        if self.language_share_min > 0 and not self.language_paragraphs:
+            where, got = "dataprep.language_share_min", f"{self.language_share_min:g}"
+            raise UserError(where, got, "0, or dataprep.language_paragraphs = true")
+        if self.language_model is not None:
+            return self  # its own labels are what can be asked for: language_model.py checks them
         for language in self.languages:
             if language not in LANGUAGES:
                 close = difflib.get_close_matches(language, sorted(LANGUAGES), n=3, cutoff=0.5)

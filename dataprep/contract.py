@@ -4,6 +4,7 @@
     kept/valid/*.parquet    documents set aside for validation
     dropped/*.parquet       documents with the step, rule, value and threshold that dropped them
     quarantine/*.parquet    records that could not be read: place, digest, reason; no content
+    scored/*.parquet        where each document went and what duplicates are found by: for `retune`
     report.json, report.html
 
 `manifest.json` names every file; a file that it does not name does not exist. The functions here
@@ -11,10 +12,10 @@ are all that the tokenizer needs to know of dataprep.
 """
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from launch.manifest import Manifest, read_manifest
+from launch.store import Location, join, open_random
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -27,6 +28,7 @@ VERSION = 1
 SHINGLING_VERSION = 1
 
 Split = Literal["train", "valid"]
+PARTS = ("kept/train", "kept/valid", "dropped")
 
 
 def document_fields() -> "tuple[pa.Field, ...]":
@@ -80,8 +82,20 @@ def quarantine_schema() -> "pa.Schema":
     )
 
 
-def open_documents(directory: Path) -> Manifest:
-    """The manifest of a finished `documents/` directory.
+def stands_beside(column: str) -> bool:
+    """Whether a column of the chain is written to `scored/`, not into the documents.
+
+    `signature_*` is what duplicates are found by, null for dropped documents; `*_empty` (bool) says
+    which step left nothing of a text. `scored/` holds one row for each document of a shard, in the
+    order as read; beside these columns `part` (int8), the place in `PARTS` of where the document
+    went, and `text_bytes` (int64). Its row groups are the batches of the pass, so that the shard
+    can be put together again as it was.
+    """
+    return column.startswith("signature_") or column.endswith("_empty")
+
+
+def open_documents(directory: Location) -> Manifest:
+    """The manifest of a finished `documents/` directory, on a disk or in an object store.
 
     Raises UserError if there is none, if it is of another kind or version, or if a file that it
     names is missing or has another size.
@@ -104,14 +118,19 @@ def quarantine_files(manifest: Manifest) -> list[str]:
     return _files_under(manifest, "quarantine/")
 
 
+def scored_files(manifest: Manifest) -> list[str]:
+    """Paths of the files of `scored/`, one for each shard, relative to the directory, in order."""
+    return _files_under(manifest, "scored/")
+
+
 def iterate_tables(
-    directory: Path, files: Sequence[str], columns: Sequence[str] | None = None
+    directory: Location, files: Sequence[str], columns: Sequence[str] | None = None
 ) -> "Iterator[pa.Table]":
     """The rows of `files`, one table per row group, in order; `columns` None means all."""
     import pyarrow.parquet as pq
 
     for name in files:
-        with pq.ParquetFile(directory / name) as file:
+        with open_random(str(join(directory, name))) as stream, pq.ParquetFile(stream) as file:
             for group in range(file.num_row_groups):
                 yield file.read_row_group(group, columns=columns)
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dataprep import language_model
 from dataprep.arrow_buffers import text_buffers
 from dataprep.characters import character_classes
 from dataprep.config import Dataprep
@@ -24,11 +25,14 @@ from dataprep.language_kernels import (
     LETTERS,
     NUM_SCRIPTS,
     classify,
+    count_paragraphs,
+    find_paragraphs,
 )
+from dataprep.languages import UNDETERMINED
 from dataprep.step import Step, mark
 
 REASON = "language.not_wanted"
-UNDETERMINED = "und"  # ISO 639-2: a text without letters
+MIXED = "language.mixed"
 
 _CHINESE = {"yue": "zh", "wuu": "zh"}
 _HAN_FAMILY = ("zh", "ja", "ko")
@@ -73,23 +77,66 @@ def load_model() -> Model:
 def make_step(config: Dataprep) -> Step:
     """The step `language`: adds `language` (string) and `language_score` (float32, 0 to 1).
 
+    With `config.language_paragraphs` also `language_share` (float32, 0 to 1): how much of the
+    document, in bytes of paragraphs long enough to tell, is in its own language.
+
     Marks `language.not_wanted` where the language is none of `config.languages` and the score
     reaches `config.language_score_min`: a short text of which nobody can tell the language is left
-    to the other rules.
+    to the other rules. Marks `language.mixed` where the share is below `config.language_share_min`.
+    Raises UserError if a model by path cannot be read or knows none of a wanted language.
     """
+    if config.language_model is not None:
+        language_model.check(config.language_model, config.languages)
+    adds = [
+        pa.field("language", pa.string(), nullable=False),
+        pa.field("language_score", pa.float32(), nullable=False),
+    ]
+    if config.language_paragraphs:
+        adds.append(pa.field("language_share", pa.float32(), nullable=False))
     return Step(
         name="language",
         needs=("text", "drop_reason", "drop_value", "drop_threshold"),
-        adds=(
-            pa.field("language", pa.string(), nullable=False),
-            pa.field("language_score", pa.float32(), nullable=False),
-        ),
+        adds=tuple(adds),
         apply=functools.partial(_apply, config=config),
+        decide=functools.partial(_decide_wanted, config=config),
     )
 
 
-def identify(text: pa.ChunkedArray | pa.Array) -> tuple[pa.Array, npt.NDArray[np.float32]]:
-    """Language (string) and score (float32 [rows], 0 to 1) of each text (large_string)."""
+def own_share(
+    text: pa.ChunkedArray | pa.Array, languages: pa.Array, model: str | None = None
+) -> npt.NDArray[np.float32]:
+    """Shape [rows], float32, 0 to 1: the share of each text's bytes that is in its language.
+
+    A paragraph ends at a blank line. Those in the first 32 KB with at least 40 letters are looked
+    at; where there is none the share is 1.
+    """
+    data, offsets = text_buffers(text)
+    bounds = np.empty(count_paragraphs(data, offsets) + 1, dtype=np.int64)
+    owners = np.empty(len(bounds) - 1, dtype=np.int64)
+    find_paragraphs(data, offsets, bounds, owners)
+    buffers = [None, pa.py_buffer(bounds), pa.py_buffer(data)]
+    paragraphs = pa.Array.from_buffers(pa.large_string(), len(owners), buffers)
+    telling = np.asarray(owners >= 0)
+    paragraphs, owners = paragraphs.filter(pa.array(telling)), owners[telling]
+    found, _ = identify(paragraphs, model)
+    equal = pc.equal(found, languages.take(pa.array(owners))).to_numpy(zero_copy_only=False)
+    sizes = pc.binary_length(paragraphs).to_numpy(zero_copy_only=False)
+    num_rows = len(offsets) - 1
+    whole = np.bincount(owners, weights=sizes, minlength=num_rows)
+    own = np.bincount(owners, weights=sizes * equal, minlength=num_rows)
+    return np.where(whole > 0, own / np.maximum(whole, 1), 1.0).astype(np.float32)
+
+
+def identify(
+    text: pa.ChunkedArray | pa.Array, path: str | None = None
+) -> tuple[pa.Array, npt.NDArray[np.float32]]:
+    """Language (string) and score (float32 [rows], 0 to 1) of each text (large_string).
+
+    `path` is that of a fastText model; without it py3langid's model tells.
+    """
+    if path is not None:
+        whole = text.combine_chunks() if isinstance(text, pa.ChunkedArray) else text
+        return language_model.identify(path, whole)
     model = load_model()
     data, offsets = text_buffers(text)
     num_rows = len(offsets) - 1
@@ -129,12 +176,26 @@ def _decide(
 
 
 def _apply(table: pa.Table, config: Dataprep) -> pa.Table:
-    languages, scores = identify(table["text"])
+    languages, scores = identify(table["text"], config.language_model)
     table = table.append_column(pa.field("language", pa.string(), nullable=False), languages)
     field = pa.field("language_score", pa.float32(), nullable=False)
     table = table.append_column(field, pa.array(scores))
-    if not config.languages:
-        return table
-    wanted = pc.is_in(languages, pa.array(config.languages, pa.string()))
-    foreign = ~wanted.to_numpy(zero_copy_only=False) & (scores >= config.language_score_min)
-    return mark(table, foreign, REASON, scores, config.language_score_min)
+    if config.language_paragraphs:
+        share = own_share(table["text"], languages, config.language_model)
+        field = pa.field("language_share", pa.float32(), nullable=False)
+        table = table.append_column(field, pa.array(share))
+    return table
+
+
+def _decide_wanted(table: pa.Table, config: Dataprep) -> pa.Table:
+    if config.languages:
+        scores = table["language_score"].to_numpy()
+        wanted = pc.is_in(table["language"], pa.array(config.languages, pa.string()))
+        certain = scores >= config.language_score_min
+        foreign = ~np.asarray(wanted.to_numpy(), np.bool_) & certain
+        table = mark(table, foreign, REASON, scores, config.language_score_min)
+    if config.language_paragraphs:
+        share = table["language_share"].to_numpy()
+        least = config.language_share_min
+        table = mark(table, share < least, MIXED, share, least)
+    return table

@@ -16,6 +16,11 @@ from dataprep.text_kernels import decode
 # A document is judged by two windows, its beginning and its middle, of so many bytes each.
 WINDOW_BYTES = 2048
 
+# Paragraphs are looked for in the beginning of a document, bytes; one of fewer letters (bytes of
+# them) tells no language.
+PARAGRAPHS_BYTES = 1 << 15
+PARAGRAPH_LETTERS_MIN = 40
+
 # Columns of the script counts.
 LETTERS = 0
 HAN_LETTERS = 1
@@ -122,3 +127,62 @@ def classify(
         best = probabilities.argmax()
         labels[row] = best
         scores[row] = probabilities[best]
+
+
+@kernel
+def paragraph_end(data: Bytes, start: int, end: int) -> tuple[int, bool]:
+    """Where the paragraph at `start` ends, its blank lines included, and if it has letters."""
+    letters = 0
+    position = start
+    blank = False  # the line so far
+    parted = False
+    while position < end:
+        byte = data[position]
+        if byte == 10:
+            parted |= blank
+            blank = True
+        elif byte > 32:
+            if parted:
+                break
+            blank = False
+            if byte >= 128 or 97 <= byte | 32 <= 122:
+                letters += 1
+        position += 1
+    return position, letters >= PARAGRAPH_LETTERS_MIN
+
+
+@kernel
+def count_paragraphs(data: Bytes, offsets: Offsets) -> int:
+    """How many bounds `find_paragraphs` writes, less one."""
+    count = 0
+    for row in range(offsets.shape[0] - 1):
+        position, end = offsets[row], offsets[row + 1]
+        last = min(end, position + PARAGRAPHS_BYTES)
+        while position < last:
+            position, _ = paragraph_end(data, position, end)
+            count += 1
+        if position < end:
+            count += 1
+    return count
+
+
+@kernel
+def find_paragraphs(data: Bytes, offsets: Offsets, bounds: Offsets, owners: Offsets) -> None:
+    """Bounds (int64 [n + 1]) of all paragraphs, one after another, and the row of each.
+
+    A row of -1 stands for what is not looked at: a paragraph of few letters, a document's rest.
+    """
+    count = 0
+    bounds[0] = offsets[0]
+    for row in range(offsets.shape[0] - 1):
+        position, end = offsets[row], offsets[row + 1]
+        last = min(end, position + PARAGRAPHS_BYTES)
+        while position < last:
+            position, telling = paragraph_end(data, position, end)
+            owners[count] = row if telling else -1
+            count += 1
+            bounds[count] = position
+        if position < end:
+            owners[count] = -1
+            count += 1
+            bounds[count] = end

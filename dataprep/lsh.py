@@ -46,7 +46,8 @@ def band_values(signatures: Signatures, bands: int, rows: int) -> npt.NDArray[np
     The seed keeps bands apart: equal values mean the same band (up to a 64-bit collision).
     """
     assert signatures.shape[1] == bands * rows, "a signature is its bands' rows, none left over"
-    content = np.ascontiguousarray(signatures).view(np.uint8).reshape(len(signatures), -1)
+    content = np.ascontiguousarray(signatures).view(np.uint8)
+    content = content.reshape(len(signatures), bands * rows * 4)
     return _band_values(content, bands, rows * 4)
 
 

@@ -33,8 +33,8 @@ LINK_SHARE_MAX = 0.8
 # and, where paragraphs hold most of the text, bare lines of fewer bytes: captions, buttons, dates.
 PARAGRAPH_SHARE = 0.8
 BARE_BYTES_MIN = 240
-# A run with a smaller share of the text is no article: a recipe's steps, a list of goods. Then
-# nothing is left out.
+# A run with a smaller share of the page's text is no article: a recipe's steps, a list of goods.
+# Then nothing is left out.
 ARTICLE_SHARE_MIN = 0.4
 
 _BREAK = "\x1e"  # a line break within a block, until its text is made

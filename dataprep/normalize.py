@@ -6,16 +6,24 @@
    marks of direction stay: Persian, Indic scripts and emoji mean something by them.
 3. Unicode NFC, after the removals, because they can bring a letter and its accent together.
 
+Two more, if the recipe asks for them, by row and only where a pattern over the column says that a
+row needs it: text that was decoded with a wrong encoding is repaired, before all else, because what
+is removed is a part of such damage; traditional Chinese becomes simplified, after all else
+(`repair.py`).
+
 Doing it twice changes nothing. Text that is plain ASCII, as most English text is, is not copied:
 Arrow's compute functions find the rows that need work, and do it.
 """
 
+import functools
 from collections.abc import Callable
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dataprep import repair
+from dataprep.config import Normalize
 from dataprep.step import Step, mark
 
 REASON = "normalize.empty"
@@ -28,7 +36,11 @@ _REMOVED = (
 _EDITED = rf"[\x0b-\r\x{{85}}\x{{2028}}\x{{2029}}]|{_REMOVED}"
 
 
-def make_step() -> Step:
+# Repair may bring together what can be repaired again; text needs one round, rarely two.
+_REPAIRS_MAX = 4
+
+
+def make_step(config: Normalize | None = None) -> Step:
     """The step `normalize`: edits `text`, adds `normalize_removed_bytes` (int64, net).
 
     A document of which nothing but white space remains is marked `normalize.empty`.
@@ -37,19 +49,33 @@ def make_step() -> Step:
         name="normalize",
         needs=("text", "drop_reason", "drop_value", "drop_threshold"),
         adds=(pa.field("normalize_removed_bytes", pa.int64(), nullable=False),),
-        apply=_apply,
+        apply=functools.partial(_apply, config=config or Normalize()),
     )
 
 
-def normalize(text: pa.Array) -> pa.Array:
-    """`text` (large_string without nulls) in normal form, row by row."""
+def normalize(text: pa.Array, config: Normalize | None = None) -> pa.Array:
+    """`text` (large_string without nulls) in normal form, row by row; repaired if so configured."""
+    config = config or Normalize()
+    for _ in range(_REPAIRS_MAX if config.repair else 0):
+        rows = repair.damaged(text)
+        repaired = _rewrite(text, rows, repair.repair)
+        text, before = _spell(repaired), text
+        if text.equals(before):
+            break
+    text = _spell(text)
+    if config.chinese == "simplified":
+        text = _spell(_rewrite(text, repair.traditional(text), repair.simplify))
+    return text
+
+
+def _spell(text: pa.Array) -> pa.Array:
     text = _rewrite(text, pc.match_substring_regex(text, _EDITED), _edit)
     return _rewrite(text, pc.invert(pc.string_is_ascii(text)), _compose)
 
 
-def _apply(table: pa.Table) -> pa.Table:
+def _apply(table: pa.Table, config: Normalize) -> pa.Table:
     before = table["text"].combine_chunks()
-    after = normalize(before)
+    after = normalize(before, config)
     removed = pc.subtract(pc.binary_length(before), pc.binary_length(after))
     position = table.schema.get_field_index("text")
     table = table.set_column(position, table.schema.field("text"), after)

@@ -29,7 +29,7 @@ from dataprep.pii_validators import (
     known_region,
     phone_span,
 )
-from dataprep.step import Step, alive, mark
+from dataprep.step import Step, mark
 from launch.errors import UserError
 
 NAME = "pii"
@@ -51,6 +51,8 @@ COUNTED_AS = {
 ADDED = (
     *(pa.field(f"pii_{counted}", pa.int32()) for counted in PLACEHOLDERS),
     pa.field("pii_removed_bytes", pa.int64()),
+    # Stored beside the documents, not in them (contract.stands_beside).
+    pa.field("pii_empty", pa.bool_()),
 )
 
 # RE2 patterns: every value with a finding of the kind matches; most values without do not.
@@ -225,6 +227,7 @@ def make_step(config: Pii) -> Step:
         needs=("text", "url", "meta", "drop_reason", "drop_value", "drop_threshold"),
         adds=ADDED,
         apply=lambda table: _apply(table, config),
+        decide=_decide,
     )
 
 
@@ -243,10 +246,15 @@ def _apply(table: pa.Table, config: Pii) -> pa.Table:
         table = table.append_column(f"pii_{counted}", pa.array(values, pa.int32()))
     removed = before_bytes - _num_bytes(table["text"])
     table = table.append_column("pii_removed_bytes", pa.array(removed, pa.int64()))
-    if empty.any() and alive(table).any():
-        total = np.sum([*counts.values()], axis=0)
-        table = mark(table, empty, EMPTY_REASON, total.astype(np.float64), 0.0)
-    return table
+    return table.append_column("pii_empty", pa.array(empty))
+
+
+def _decide(table: pa.Table) -> pa.Table:
+    empty = np.asarray(table["pii_empty"].to_numpy(), np.bool_)
+    if not empty.any():
+        return table
+    total = np.sum([table[f"pii_{counted}"].to_numpy() for counted in PLACEHOLDERS], axis=0)
+    return mark(table, empty, EMPTY_REASON, total.astype(np.float64), 0.0)
 
 
 def _redact_column(

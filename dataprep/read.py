@@ -39,8 +39,10 @@ from dataprep.records import (
     Refusal,
     quarantine_table,
 )
+from launch import store
 from launch.errors import UserError
 from launch.manifest import Input, digest_file
+from launch.store import is_remote
 
 # Text files in one shard, at most: one file is one document, and a shard should be worth a task.
 _TEXT_SHARD_BYTES = 32 << 20
@@ -82,8 +84,9 @@ def inputs(
 ) -> list[Input]:
     """Path and digest of everything that the sources read, for the manifest.
 
-    A file's content is digested in full (about 1 GB/s), unless `digest` remembers it; the packages
-    of `installed-docs` are one input each. Raises UserError as `shards` does.
+    A file's content is digested in full (about 1 GB/s), unless `digest` remembers it; an object of
+    a store stands with its ETag and size; the packages of `installed-docs` are one input each.
+    Raises UserError as `shards` does.
     """
     made = []
     for source in sources:
@@ -91,7 +94,8 @@ def inputs(
             made.extend(installed_docs.inputs(source))
         else:
             for file in _files(source, root):
-                made.append(Input(f"{source.name}:{file.name}", digest(Path(file.path))))
+                identity = file.identity or digest(Path(file.path))
+                made.append(Input(f"{source.name}:{file.name}", identity))
     return made
 
 
@@ -210,7 +214,8 @@ def _groups(source: Source, root: Path) -> Iterable[list[File]]:
 
 def _parts_of_lines(file: File) -> Iterator[File]:
     """A file of lines, cut into parts of equal size if it is large and not compressed."""
-    if file.num_bytes <= _PART_BYTES or is_compressed(file.name):
+    # Rows of an object would have to be counted over the network: it stays whole.
+    if file.num_bytes <= _PART_BYTES or is_compressed(file.name) or is_remote(file.path):
         yield file
         return
     num_parts = -(-file.num_bytes // _PART_BYTES)
@@ -281,6 +286,8 @@ def _files(source: Source, root: Path) -> list[File]:
     A name is the path below the deepest directory that all globs share, with `/`. Files whose own
     names begin with a dot are left out: they are other programs' drafts.
     """
+    if is_remote(source.paths[0]):
+        return _remote_files(source)
     patterns = [Path(os.path.normpath(root.resolve() / pattern)) for pattern in source.paths]
     fixed = [_fixed_directory(pattern) for pattern in patterns]
     base = Path(os.path.commonpath(fixed))
@@ -289,12 +296,32 @@ def _files(source: Source, root: Path) -> list[File]:
         candidates = directory.glob(str(pattern.relative_to(directory)))
         matches = [p for p in candidates if p.is_file() and not p.name.startswith(".")]
         if not matches:
-            where = f"sources.{source.name}.paths"
-            raise UserError(where, f"no file for '{written}'", "at least one", f"seen from {root}")
+            raise _no_file(source, written, f"seen from {root}")
         for path in matches:
             name = path.relative_to(base).as_posix()
             found[name] = File(name, str(path), path.stat().st_size)
     return [found[name] for name in sorted(found)]
+
+
+def _remote_files(source: Source) -> list[File]:
+    """The objects that the source's globs match; names as `_files` makes them."""
+    places = [store.parse(pattern) for pattern in source.paths]
+    fixed = [f"/{place.bucket}/{store.fixed_part(place.key)}" for place in places]
+    base = f"{places[0].scheme}:/{os.path.commonpath(fixed)}/"
+    found: dict[str, File] = {}
+    for pattern in source.paths:
+        matches = store.find(pattern)
+        if not matches:
+            raise _no_file(source, pattern, "")
+        for location, num_bytes, identity in matches:
+            name = location.removeprefix(base)
+            found[name] = File(name, location, num_bytes, identity=identity)
+    return [found[name] for name in sorted(found)]
+
+
+def _no_file(source: Source, pattern: str, hint: str) -> UserError:
+    where = f"sources.{source.name}.paths"
+    return UserError(where, f"no file for '{pattern}'", "at least one", hint)
 
 
 def _fixed_directory(pattern: Path) -> Path:

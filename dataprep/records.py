@@ -37,7 +37,8 @@ class File:
 
     A part is bytes `first` to `stop` of a JSONL file (the lines that begin there; `first_row` is
     the row of the line that holds the byte before) or such a run of a Parquet file's row groups.
-    `package` and `license` are known for the files of installed packages only.
+    `package` and `license` are known for the files of installed packages only, `identity` for
+    objects of a store: it changes with the content.
     """
 
     name: str
@@ -48,6 +49,7 @@ class File:
     first: int = 0
     stop: int | None = None
     first_row: int = 0
+    identity: str | None = None
 
 
 class Record(NamedTuple):

@@ -7,13 +7,17 @@ finds a broken installation before the first shard does.
 
 import json
 import tempfile
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dataprep import deduplicate
+from dataprep.classifier import Name
 from dataprep.config import Columns, Dataprep, Source
 from dataprep.kernel_cache import cache_directory
-from dataprep.read import shards
-from dataprep.shard import process_shard, read_counts, write_documents
+from dataprep.read import Shard, shards
+from dataprep.shard import process_shard, write_documents
+from dataprep.stage import read_counts
 from dataprep.workspace import Workspace
 from launch.log import get_logger
 
@@ -44,18 +48,42 @@ def rehearse(folder: Path) -> None:
         name="rehearsal", kind="jsonl", paths=("documents.jsonl",), columns=Columns(id="id")
     )
     work = Workspace(folder / "work")
-    (only,) = shards([source], folder)
-    process_shard(work, 0, only, source, config, {})
-    assert read_counts(work, 1)["documents_in"] == len(texts)
-    near = config.near_duplicates
+    parts = shards([source], folder)
+    take_through(work, parts, [source], config, {}, [None], folder / "documents")
+    assert read_counts(work, [0])["documents_in"] == len(texts)
+
+
+def take_through(
+    work: Workspace,
+    parts: Sequence[Shard],
+    sources: Sequence[Source],
+    config: Dataprep,
+    models: Mapping[Name, Path],
+    quotas: Sequence[int | None],
+    documents: Path,
+) -> list[float]:
+    """Every task of a run, one after the other in this process, without report and manifest.
+
+    Returns the seconds of the pass over each of `parts`, and last those of all that follows.
+    """
+    seconds = []
+    for index, (part, quota) in enumerate(zip(parts, quotas, strict=True)):
+        start = time.monotonic()
+        process_shard(work, index, part, sources[part.source_index], config, models, quota)
+        seconds.append(time.monotonic() - start)
+    start = time.monotonic()
+    near, num_shards = config.near_duplicates, len(parts)
     for partition in range(near.partitions):
-        deduplicate.find_exact(work, partition, near.partitions, 1)
+        deduplicate.find_exact(work, partition, near.partitions, num_shards)
     deduplicate.collect_exact(work, near.partitions)
     for partition in range(near.partitions):
-        deduplicate.find_links(work, partition, near.partitions, 1, near.band_size_max)
-    num_batches = deduplicate.collect_candidates(work, near.partitions, 1)
-    assert num_batches == 1, "two of the documents are near-duplicates"
-    deduplicate.write_shingles(work, 0, num_batches)
-    deduplicate.verify_batch(work, 0, num_batches, 1, near.jaccard)
-    deduplicate.collect_decisions(work, near, near.partitions, num_batches, 1)
-    write_documents(work, 0, folder / "documents", 0, config.valid_fraction)
+        deduplicate.find_links(work, partition, near.partitions, num_shards, near.band_size_max)
+    num_batches = deduplicate.collect_candidates(work, near.partitions, num_shards)
+    for index in range(num_shards if num_batches else 0):
+        deduplicate.write_shingles(work, index, num_batches)
+    for batch in range(num_batches):
+        deduplicate.verify_batch(work, batch, num_batches, num_shards, near.jaccard)
+    deduplicate.collect_decisions(work, near, near.partitions, num_batches, num_shards)
+    for index in range(num_shards):
+        write_documents(work, index, documents, 0, config.valid_fraction)
+    return [*seconds, time.monotonic() - start]

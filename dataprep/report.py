@@ -20,7 +20,7 @@ JSON_NAME = "report.json"
 HTML_NAME = "report.html"
 VERSION = 1
 # Steps in the order in which a document meets them; rule sets of other names stand after language.
-STEP_ORDER = ("normalize", "language", "quality", "toxicity", "pii", "exact", "near_duplicates")
+STEP_ORDER = ("normalize", "language", "pii", "quality", "toxicity", "exact", "near_duplicates")
 _RULES_AFTER = 1
 
 
@@ -40,6 +40,7 @@ def build(
     return {
         "kind": "report",
         "version": VERSION,
+        "limit": config.get("limit"),
         "facts": dict(facts),
         "funnel": _funnel(summary["groups"]),
         "reasons": [

@@ -69,9 +69,16 @@ def render(report: Mapping[str, Any]) -> str:
 def _headline(report: Mapping[str, Any]) -> str:
     facts = report["facts"]
     kept, total = facts["kept"], facts["documents_in"]
+    limit = report["limit"]
+    sample = (
+        f"<p><strong>A sample: at most {count(limit)} records were read.</strong></p>"
+        if limit
+        else ""
+    )
     return (
-        f"<p>{count(total)} documents were read and {count(kept)} kept: {share(kept, total)} "
-        "of them. Every other one stands among the dropped with the rule that dropped it.</p>"
+        f"{sample}<p>{count(total)} documents were read and {count(kept)} kept: "
+        f"{share(kept, total)} of them. Every other one stands among the dropped with the rule "
+        "that dropped it.</p>"
     )
 
 

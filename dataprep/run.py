@@ -31,7 +31,11 @@ from launch.manifest import (
     digest_json,
     write_manifest,
 )
+from launch.publish import committed_tag, publish
 from launch.recipe import Recipe
+
+# Records from which the share of unreadable ones is judged before the pass is over.
+_RECORDS_TO_JUDGE = 5000
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,20 +51,31 @@ def run(recipe: Recipe, *, force: bool = False, dry_run: bool = False) -> Manife
     With `dry_run` everything is checked, the plan is printed, nothing is written, and the answer is
     None unless the directory is up to date. Raises `UserError` for what the user can mend.
     """
+    from dataprep import plan
+
     directory = recipe.documents
     if dry_run:
         inputs = find_inputs(recipe, write=False)
-        manifest = check_current(directory, KIND, VERSION, config_of(recipe), inputs, force)
-        print_plan(recipe, inputs, manifest)
+        place = recipe.published_documents
+        manifest = check_current(place, KIND, VERSION, config_of(recipe), inputs, force)
+        plan.print_plan(recipe, inputs, manifest)
         return manifest
     with lock(directory):
         inputs = find_inputs(recipe, write=True)
-        manifest = check_current(directory, KIND, VERSION, config_of(recipe), inputs, force)
+        place, config = recipe.published_documents, config_of(recipe)
+        manifest = check_current(place, KIND, VERSION, config, inputs, force)
         if manifest is not None:
-            get_logger("dataprep").info("up to date: %s", directory)
+            get_logger("dataprep").info("up to date: %s", place)
             return manifest
-        with timed(directory, "dataprep"):
-            return build(recipe, inputs)
+        output = recipe.dataprep.output
+        replaces = None if output is None else committed_tag(output)
+        manifest = check_current(directory, KIND, VERSION, config, inputs, force)
+        if manifest is None:
+            with timed(directory, "dataprep"):
+                manifest = build(recipe, inputs)
+        if output is not None:
+            publish(directory, manifest, output, replaces)
+        return manifest
 
 
 def check(recipe: Recipe) -> None:
@@ -77,6 +92,7 @@ def config_of(recipe: Recipe) -> dict[str, Any]:
     """What decides the result beside the inputs: what the manifest holds as configuration."""
     tables = recipe.to_dict()
     tables["dataprep"]["near_duplicates"].pop("partitions")
+    tables["dataprep"].pop("output", None)
     return {
         "seed": recipe.run.seed,
         "shingling_version": SHINGLING_VERSION,
@@ -100,55 +116,49 @@ def find_inputs(recipe: Recipe, *, write: bool) -> list[Input]:
     return inputs
 
 
-def print_plan(recipe: Recipe, inputs: list[Input], current: Manifest | None) -> None:
-    """Shards, bytes and steps, on stdout."""
-    from dataprep import read, shard
-
-    shards = read.shards(recipe.sources, Path.cwd())
-    total_bytes = sum(shard.num_bytes for shard in shards)
-    near = recipe.dataprep.near_duplicates
-    print(f"dataprep: {recipe.documents}" + (" is up to date" if current else ""))
-    print(f"  inputs  {len(inputs)}, {total_bytes / 1e6:.1f} MB in {len(shards)} shards")
-    for source, table in enumerate(recipe.sources):
-        own = [shard for shard in shards if shard.source_index == source]
-        own_bytes = sum(shard.num_bytes for shard in own)
-        print(f"  source  {table.name} ({table.kind}): {own_bytes / 1e6:.1f} MB, {len(own)} shards")
-    print(f"  steps   {', '.join(shard.step_names(recipe.dataprep))}")
-    if near.enabled:
-        print(f"  dedup   exact; {near.bands} bands of {near.rows} rows, Jaccard {near.jaccard:g}")
-    else:
-        print("  dedup   exact")
-    print(f"  workers {recipe.execution.workers}, Ray at {recipe.execution.ray_address}")
-
-
 def build(recipe: Recipe, inputs: list[Input]) -> Manifest:
     """Everything after the checks; the caller holds the lock of `recipe.documents`."""
-    from dataprep import read, report, shard
-    from dataprep.conservation import conservation, merge_counts
+    from dataprep import read
     from dataprep.rehearsal import rehearse_once
     from launch.ray_cluster import ray_session
 
+    shards = read.number_rows(read.shards(recipe.sources, Path.cwd()), recipe.sources)
+    work = workspace(recipe, inputs, [])
+    rehearse_once()
+    trained = train_classifiers(recipe)
+    with ray_session(recipe.execution):
+        _pass(recipe, work, shards, {name: model.path.resolve() for name, model in trained.items()})
+        return finish(recipe, inputs, work, len(shards), trained)
+
+
+def finish(
+    recipe: Recipe,
+    inputs: list[Input],
+    work: Workspace,
+    num_shards: int,
+    trained: "Mapping[Name, TrainedClassifier]",
+) -> Manifest:
+    """From the staged shards to the manifest; the same for `run` and for `retune`."""
+    from dataprep import report, shard, stage
+    from dataprep.conservation import conservation, merge_counts
+
     # Absolute, because workers have their own working directory.
     directory, config = recipe.documents.resolve(), config_of(recipe)
-    shards = read.number_rows(read.shards(recipe.sources, Path.cwd()), recipe.sources)
-    work = _workspace(recipe, inputs)
-    rehearse_once()
-    trained = _train_classifiers(recipe)
-    models = {name: model.path.resolve() for name, model in trained.items()}
-    with ray_session(recipe.execution):
-        _pass(recipe, work, shards, models)
-        counts = shard.read_counts(work, len(shards))
-        _check_quarantine(recipe.dataprep, counts, work)
-        bands = _deduplicate(recipe, work, len(shards))
-        arguments = [
-            (work, index, directory, recipe.run.seed, recipe.dataprep.valid_fraction)
-            for index in range(len(shards))
-            if not work.written(index).exists()
-        ]
-        _tasks(recipe, shard.write_documents, arguments, "writing")
-    written = [shard.read_written(work, index) for index in range(len(shards))]
+    counts = stage.read_counts(work, range(num_shards))
+    check_quarantine(recipe.dataprep, counts["records_read"], counts["quarantined"], work)
+    if counts["documents_in"] == 0:
+        raise UserError("sources", "no document at all", "at least one")
+    bands = _deduplicate(recipe, work, num_shards)
+    arguments = [
+        (work, index, directory, recipe.run.seed, recipe.dataprep.valid_fraction)
+        for index in range(num_shards)
+        if not work.written(index).exists()
+    ]
+    run_stage_tasks(recipe, shard.write_documents, arguments, "writing")
+    written = [shard.read_written(work, index) for index in range(num_shards)]
     entries = [entry for files, _, _ in written for entry in files]
     facts = conservation(merge_counts([part for _, part, _ in written]), **counts)
+    facts["shards"] = num_shards
     facts["band_values"] = bands
     facts["classifiers"] = {name: model.facts for name, model in trained.items()}
     summaries = (summary for _, _, summary in written)
@@ -159,21 +169,22 @@ def build(recipe: Recipe, inputs: list[Input]) -> Manifest:
     return manifest
 
 
-def _workspace(recipe: Recipe, inputs: list[Input]) -> Workspace:
+def workspace(recipe: Recipe, inputs: list[Input], source: list[str]) -> Workspace:
     """The working directory of this configuration, these inputs and this code.
 
     The number of partitions is no part of the result but of the pieces on the way to it; and what
-    another version of the code has left is not gone on with.
+    another version of the code has left is not gone on with. `source` is what else the pieces are
+    made from.
     """
     read = [(entry.path, entry.digest) for entry in inputs]
     partitions = recipe.dataprep.near_duplicates.partitions
     code = [digest_file(path) for path in sorted(Path(__file__).parent.glob("*.py"))]
-    digest = digest_json([config_of(recipe), read, partitions, code])
+    digest = digest_json([config_of(recipe), read, partitions, code, source])
     name = digest.removeprefix("xxh3_128:")
     return Workspace(recipe.documents.resolve() / "work" / name)
 
 
-def _train_classifiers(recipe: Recipe) -> "dict[Name, TrainedClassifier]":
+def train_classifiers(recipe: Recipe) -> "dict[Name, TrainedClassifier]":
     from dataprep import classifier
 
     return {
@@ -187,29 +198,41 @@ def _train_classifiers(recipe: Recipe) -> "dict[Name, TrainedClassifier]":
 def _pass(
     recipe: Recipe, work: Workspace, shards: "list[Shard]", models: "Mapping[Name, Path]"
 ) -> None:
-    from dataprep import shard
+    from dataprep import sample, shard, stage
+    from launch.ray_cluster import finished_tasks
 
+    quotas = sample.quotas(shards, recipe.dataprep.limit)
     arguments = [
-        (work, index, part, recipe.sources[part.source_index], recipe.dataprep, models)
-        for index, part in enumerate(shards)
+        (work, index, part, recipe.sources[part.source_index], recipe.dataprep, models, quota)
+        for index, (part, quota) in enumerate(zip(shards, quotas, strict=True))
         if not work.counts(index).exists()
     ]
-    _tasks(recipe, shard.process_shard, arguments, "shards")
+    start = time.monotonic()
+    read = quarantined = 0
+    for place, _ in finished_tasks(
+        shard.process_shard, arguments, label="dataprep: shards", execution=recipe.execution
+    ):
+        counts = stage.read_counts(work, [arguments[place][1]])
+        read += counts["records_read"]
+        quarantined += counts["quarantined"]
+        # Whoever reads the wrong field should not wait for the last shard to hear of it.
+        if read >= _RECORDS_TO_JUDGE:
+            check_quarantine(recipe.dataprep, read, quarantined, work)
+    seconds = time.monotonic() - start
+    get_logger("dataprep").info("shards: %d tasks, %.1f s", len(arguments), seconds)
 
 
-def _check_quarantine(config: "Dataprep", counts: dict[str, int], work: Workspace) -> None:
-    """Refuse to go on if too much of the input could not be read."""
-    share = counts["quarantined"] / max(1, counts["records_read"])
+def check_quarantine(config: "Dataprep", read: int, quarantined: int, work: Workspace) -> None:
+    """Refuse to go on if too many of the records that were `read` could not be."""
+    share = quarantined / max(1, read)
     if share > config.quarantine_share_max:
         raise UserError(
             "sources",
-            f"{counts['quarantined']:,} of {counts['records_read']:,} records that cannot be read",
+            f"{quarantined:,} of {read:,} records that cannot be read",
             f"a share of at most {config.quarantine_share_max:g}",
             f"their places and reasons: {work.directory / 'quarantine'}; "
             "dataprep.quarantine_share_max sets the limit",
         )
-    if counts["documents_in"] == 0:
-        raise UserError("sources", "no document at all", "at least one")
 
 
 def _deduplicate(recipe: Recipe, work: Workspace, num_shards: int) -> dict[str, int]:
@@ -223,14 +246,14 @@ def _deduplicate(recipe: Recipe, work: Workspace, num_shards: int) -> dict[str, 
         for part in partitions
         if not work.exact(part).exists()
     ]
-    _tasks(recipe, deduplicate.find_exact, arguments, "exact duplicates")
+    run_stage_tasks(recipe, deduplicate.find_exact, arguments, "exact duplicates")
     deduplicate.collect_exact(work, near.partitions)
     arguments = [
         (work, part, near.partitions, num_shards, near.band_size_max)
         for part in partitions
         if not work.links(part).exists()
     ]
-    _tasks(recipe, deduplicate.find_links, arguments, "near-duplicate links")
+    run_stage_tasks(recipe, deduplicate.find_links, arguments, "near-duplicate links")
     num_batches = deduplicate.collect_candidates(work, near.partitions, num_shards)
     if num_batches:
         arguments = [
@@ -238,19 +261,19 @@ def _deduplicate(recipe: Recipe, work: Workspace, num_shards: int) -> dict[str, 
             for index in range(num_shards)
             if not work.shingles(index).exists()
         ]
-        _tasks(recipe, deduplicate.write_shingles, arguments, "shingles of candidates")
+        run_stage_tasks(recipe, deduplicate.write_shingles, arguments, "shingles of candidates")
     arguments = [
         (work, batch, num_batches, num_shards, near.jaccard)
         for batch in range(num_batches)
         if not work.verified(batch).exists()
     ]
-    _tasks(recipe, deduplicate.verify_batch, arguments, "verification")
+    run_stage_tasks(recipe, deduplicate.verify_batch, arguments, "verification")
     if not work.decisions.exists():
         deduplicate.collect_decisions(work, near, near.partitions, num_batches, num_shards)
     return deduplicate.band_facts(work, near.partitions)
 
 
-def _tasks(
+def run_stage_tasks(
     recipe: Recipe,
     function: Callable[..., None],
     arguments: list[tuple[Any, ...]],

@@ -16,58 +16,63 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from dataprep import (
+    chinese_signals,
     classifier,
-    exact,
+    content,
     language,
-    lsh,
-    minhash,
+    lines,
     normalize,
     pii,
     report,
     rules,
     signals,
+    signature,
     write,
 )
 from dataprep.config import Dataprep, Source
 from dataprep.conservation import Counts
-from dataprep.deduplicate import BAND_SCHEMA, DECISION_SCHEMA, read_decisions
-from dataprep.exchange import ExchangeWriter, open_exchange
-from dataprep.read import Shard, read_shard
-from dataprep.records import QUARANTINE_SCHEMA, READ_SCHEMA
+from dataprep.contract import PARTS
+from dataprep.deduplicate import DECISION_SCHEMA, read_decisions
+from dataprep.read import Shard
+from dataprep.records import READ_SCHEMA
+from dataprep.sample import read_first
+from dataprep.stage import open_stage
 from dataprep.step import Step, alive, apply_chain, check_chain
-from dataprep.workspace import ROW_BITS, Workspace, committed
+from dataprep.workspace import Workspace, committed
 from launch.manifest import FileEntry
 
 
 def chain(config: Dataprep, models: Mapping[classifier.Name, Path]) -> list[Step]:
-    """The steps, in the order in which every document meets them; `models` are classifiers' files.
+    """The steps, in the order in which every document meets them; `models` are classifiers' files,
+    without which the chain can be checked, and decide, but not score.
 
-    PII is last, so that whatever is written, dropped documents too, has gone through it.
+    Nothing edits a text after PII: what is scored and compared is what is written.
     """
     steps = [
-        normalize.make_step(),
+        normalize.make_step(config.normalize),
         language.make_step(config),
-        signals.make_step(),
+        content.make_step(),
+        signals.make_step(config),
+        chinese_signals.make_step(),
+        lines.make_step(config),
         rules.make_step(config),
+        pii.make_step(config.pii),
     ]
     if config.quality is not None:
-        steps.append(classifier.make_step("quality", models["quality"], config.quality))
+        steps.append(classifier.make_step("quality", models.get("quality"), config.quality))
     if config.toxicity is not None:
-        steps.append(classifier.make_step("toxicity", models["toxicity"], config.toxicity))
-    steps.append(pii.make_step(config.pii))
+        steps.append(classifier.make_step("toxicity", models.get("toxicity"), config.toxicity))
+    steps.append(signature.make_step(config.near_duplicates))
     check_chain(steps, READ_SCHEMA.names)
     return steps
 
 
 def step_names(config: Dataprep) -> list[str]:
-    """Names of the steps in order, after a check of the chain that needs no trained classifier.
+    """Names of the steps in order, after a check of the chain.
 
     Raises UserError for what a step refuses in the recipe.
     """
-    untrained = config.model_copy(update={"quality": None, "toxicity": None})
-    names = [step.name for step in chain(untrained, {})]
-    trained = [name for name in classifier.NAMES if getattr(config, name) is not None]
-    return [*names[:-1], *trained, names[-1]]
+    return [step.name for step in chain(config, {})]
 
 
 def process_shard(
@@ -77,89 +82,20 @@ def process_shard(
     source: Source,
     config: Dataprep,
     models: Mapping[classifier.Name, Path],
+    records_max: int | None = None,
 ) -> None:
-    """Task: the pass over one shard. `work.counts(index)` is its last file, and its mark."""
+    """Task: the pass over one shard. `work.counts(index)` is its last file, and its mark.
+
+    Of a sample run it reads the first `records_max` records.
+    """
     if work.counts(index).exists():
         return
     steps = chain(config, models)
-    added = [field for step in steps for field in step.adds]
-    near = config.near_duplicates
-    documents = quarantined = bytes_read = 0
-    with (
-        committed(work.staged(index)) as staged_path,
-        committed(work.quarantine(index)) as quarantine_path,
-        pq.ParquetWriter(staged_path, pa.schema([*READ_SCHEMA, *added])) as staged,
-        pq.ParquetWriter(quarantine_path, QUARANTINE_SCHEMA) as quarantine,
-        open_exchange(
-            work.identifiers(index), exact.IDENTIFIER_SCHEMA, near.partitions
-        ) as identifiers,
-        open_exchange(work.texts(index), exact.TEXT_SCHEMA, near.partitions) as texts,
-        open_exchange(work.bands(index), BAND_SCHEMA, near.partitions) as bands,
-    ):
-        for table, refused in read_shard(shard, source, config):
-            if refused.num_rows:
-                quarantine.write_table(refused)
-                quarantined += refused.num_rows
-            if not table.num_rows:
-                continue
-            rows = (index << ROW_BITS) + documents + np.arange(table.num_rows)
-            documents += table.num_rows
-            bytes_read += pc.sum(table["read_bytes"]).as_py()
-            table = apply_chain(steps, table)
-            staged.write_table(table, row_group_size=table.num_rows)
-            _exchange(table, rows, config, identifiers, texts, bands)
-    counted = {
-        "records_read": documents + quarantined,
-        "documents_in": documents,
-        "quarantined": quarantined,
-        "bytes_in": bytes_read,
-    }
-    with committed(work.counts(index)) as path:
-        path.write_text(json.dumps(counted))
-
-
-def _exchange(
-    table: pa.Table,
-    rows: np.ndarray,
-    config: Dataprep,
-    identifiers: ExchangeWriter,
-    texts: ExchangeWriter,
-    bands: ExchangeWriter,
-) -> None:
-    """What deduplication must know of a batch: ids of all rows, hashes of those alive."""
-    near = config.near_duplicates
-    id_hashes = exact.identifier_hashes(table["id"])
-    known = {"id_hash": id_hashes, "id": table["id"]}
-    identifiers.add(
-        pa.table(known, schema=exact.IDENTIFIER_SCHEMA), id_hashes % np.uint64(near.partitions)
-    )
-    living = alive(table)
-    table, rows = table.filter(pa.array(living)), rows[living]
-    text_hashes = exact.text_hashes(table["text"])
-    if near.enabled:
-        signatures, counts = minhash.signatures(table["text"], near.bands * near.rows)
-    else:
-        counts = np.zeros(len(rows), np.int64)
-    columns = {
-        "text_hash": text_hashes,
-        "content_hash": table["content_hash"],
-        "id": table["id"],
-        "row": rows,
-        "num_shingles": counts,
-    }
-    high = exact.hash_halves(text_hashes)[:, 0]
-    texts.add(pa.table(columns, schema=exact.TEXT_SCHEMA), high % np.uint64(near.partitions))
-    if not near.enabled:
-        return
-    comparable = np.flatnonzero(counts)
-    values = lsh.band_values(signatures[comparable], near.bands, near.rows).reshape(-1)
-    repeated = np.repeat(comparable, near.bands)
-    columns = {
-        "band_value": values,
-        "content_hash": table["content_hash"].take(pa.array(repeated)),
-        "row": rows[repeated],
-    }
-    bands.add(pa.table(columns, schema=BAND_SCHEMA), values % np.uint64(near.partitions))
+    with open_stage(work, index, steps, config.near_duplicates) as stage:
+        for table, refused in read_first(shard, source, config, records_max):
+            stage.refuse(refused)
+            if table.num_rows:
+                stage.add(apply_chain(steps, table))
 
 
 def write_documents(
@@ -183,7 +119,11 @@ def write_documents(
         "counts": written.counts,
         # From the files as they were written, not from what was in memory.
         "summary": report.merge(
-            [report.summarize(directory, entry.path) for entry in written.files]
+            [
+                report.summarize(directory, entry.path)
+                for entry in written.files
+                if entry.path.startswith(PARTS)
+            ]
         ),
     }
     with committed(work.written(index)) as path:
@@ -195,12 +135,6 @@ def read_written(work: Workspace, index: int) -> tuple[list[FileEntry], Counts, 
     document = json.loads(work.written(index).read_text())
     entries = [FileEntry(**entry) for entry in document["files"]]
     return entries, document["counts"], document["summary"]
-
-
-def read_counts(work: Workspace, num_shards: int) -> dict[str, int]:
-    """Records read, documents in, quarantined and bytes in, over all shards."""
-    counted = [json.loads(work.counts(index).read_text()) for index in range(num_shards)]
-    return {key: sum(part[key] for part in counted) for key in counted[0]}
 
 
 def _quarantined(work: Workspace, index: int) -> Iterator[pa.Table]:

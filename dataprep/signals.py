@@ -1,122 +1,204 @@
 """Cheap signals of every document: counts and shares that rules judge and reports show.
 
 They are computed once and kept, for every row, dropped or not, so that thresholds can be tried
-without reading a text again. `text_kernels` says what a word, a line and a paragraph are, and
-`repetition_kernels` what repeats. Shares of characters are of all characters of the text.
+without reading a text again. `word_kernels` says what a word is, `line_kernels` what a line is,
+`sentence_kernels` what a sentence is, `repetition_kernels` what repeats. Beside what the rules of
+Gopher, C4, FineWeb and MADLAD-400 read, they are the signals of RedPajama-V2 (Weber et al. 2024)
+that a document's text alone decides. Shares of characters are of all characters of the text.
 """
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataprep import repetition_kernels, text_kernels
+from dataprep import line_kernels, repetition_kernels, sentence_kernels, signal_kernels
 from dataprep.arrow_buffers import text_buffers
-from dataprep.characters import character_classes
+from dataprep.config import Dataprep
 from dataprep.step import Step
+from dataprep.stop_words import OwnLists, own_lists, stop_word_tables
+from dataprep.word_characters import word_characters
 
 # Languages in which a character is a word, because no spaces stand between words.
 LANGUAGES_WITHOUT_SPACES = ("zh", "ja")
 
-# Rae et al. 2021, section A1.1.
-STOP_WORDS_GOPHER = ("the", "be", "to", "of", "and", "that", "have", "with")
-# FineWeb-2, cmn_Hani, without its middle dot, which is no word here.
-STOP_WORDS_CHINESE = tuple("的年在月是和日了於為有被人中为他與後也而由")
+_REPETITION = signal_kernels.REPETITION
+_SENTENCES = signal_kernels.SENTENCES
+_CHARACTERS = line_kernels.CHARACTERS
+_WORDS = signal_kernels.WORDS
+_LINES = line_kernels.LINES
+_FILLED = line_kernels.FILLED_LINES
 
-_COUNTS = ("character_count", "word_count", "line_count", "paragraph_count", "stop_words")
-_SHARES = (
-    "mean_word_length",
-    "symbol_ratio",
-    "ellipsis_ratio",
-    "bullet_lines",
-    "ellipsis_lines",
-    "terminal_lines",
-    "newline_ratio",
-    "alphabetic_words",
-    "punctuation_characters",
-    "han_characters",
-    "duplicate_lines",
-    "duplicate_paragraphs",
-    "duplicate_line_characters",
-    "duplicate_paragraph_characters",
-    *(f"top_{n}gram_characters" for n in repetition_kernels.TOP_NGRAMS),
-    *(f"duplicate_{n}gram_characters" for n in repetition_kernels.DUPLICATE_NGRAMS),
-)
+# Signals that are counts: name, column of the kernel's counts.
+_COUNTS = {
+    "character_count": _CHARACTERS,
+    "word_count": signal_kernels.NAMED_WORDS,
+    "token_count": _WORDS,
+    "line_count": _FILLED,
+    "paragraph_count": _REPETITION + repetition_kernels.PARAGRAPHS,
+    "sentence_count": _SENTENCES + sentence_kernels.SENTENCES,
+    "stop_words": signal_kernels.DIFFERENT_STOP_WORDS,
+    "braces": line_kernels.BRACES,
+    "c4_sentences": line_kernels.C4_SENTENCES,
+    "c4_lorem_ipsum": line_kernels.C4_LOREM_IPSUM,
+    "c4_braces": line_kernels.C4_BRACES,
+    "c4_open_sentences": line_kernels.OPEN_SENTENCES,
+    "c4_open_lorem_ipsum": line_kernels.OPEN_LOREM_IPSUM,
+    "c4_open_braces": line_kernels.OPEN_BRACES,
+}
+# Signals that are shares or ratios: name, column above, column below.
+_SHARES = {
+    "mean_word_length": (signal_kernels.NAMED_CHARACTERS, signal_kernels.NAMED_WORDS),
+    "symbol_ratio": (line_kernels.NUMBER_SIGNS, _WORDS),
+    "ellipsis_ratio": (line_kernels.ELLIPSES, _WORDS),
+    "bullet_lines": (line_kernels.BULLET_LINES, _LINES),
+    "ellipsis_lines": (line_kernels.ELLIPSIS_LINES, _LINES),
+    "alphabetic_words": (signal_kernels.ALPHABETIC_WORDS, _WORDS),
+    "capital_words": (signal_kernels.CAPITAL_WORDS, _WORDS),
+    "stop_word_share": (signal_kernels.STOP_WORDS, _WORDS),
+    "different_words": (_REPETITION + repetition_kernels.DIFFERENT_WORDS, _WORDS),
+    "newline_ratio": (line_kernels.NEWLINES, _WORDS),
+    "terminal_lines": (line_kernels.TERMINAL_LINES, _FILLED),
+    "short_lines": (line_kernels.SHORT_LINES, _FILLED),
+    "c4_lines": (line_kernels.C4_LINES, _FILLED),
+    "c4_open_lines": (line_kernels.OPEN_LINES, _FILLED),
+    "letter_characters": (line_kernels.LETTERS, _CHARACTERS),
+    "digit_characters": (line_kernels.DIGITS, _CHARACTERS),
+    "capital_characters": (line_kernels.CAPITALS, _CHARACTERS),
+    "punctuation_characters": (line_kernels.PUNCTUATION_CHARACTERS, _CHARACTERS),
+    "han_characters": (line_kernels.HAN_CHARACTERS, _CHARACTERS),
+    "questionable_sentences": (
+        _SENTENCES + sentence_kernels.QUESTIONABLE_SENTENCES,
+        _SENTENCES + sentence_kernels.SENTENCES,
+    ),
+    "list_sentences": (
+        _SENTENCES + sentence_kernels.LIST_SENTENCES,
+        _SENTENCES + sentence_kernels.SENTENCES,
+    ),
+    "technical_sentences": (
+        _SENTENCES + sentence_kernels.TECHNICAL_SENTENCES,
+        _SENTENCES + sentence_kernels.SENTENCES,
+    ),
+    "duplicate_paragraphs": (
+        _REPETITION + repetition_kernels.DUPLICATE_PARAGRAPHS,
+        _REPETITION + repetition_kernels.PARAGRAPHS,
+    ),
+    "duplicate_paragraph_characters": (
+        _REPETITION + repetition_kernels.DUPLICATE_PARAGRAPH_CHARACTERS,
+        _CHARACTERS,
+    ),
+    "duplicate_line_characters": (
+        _REPETITION + repetition_kernels.DUPLICATE_LINE_CHARACTERS,
+        _CHARACTERS,
+    ),
+    **{
+        f"top_{n}gram_characters": (
+            _REPETITION + repetition_kernels.TOP_NGRAM_CHARACTERS + index,
+            _CHARACTERS,
+        )
+        for index, n in enumerate(repetition_kernels.TOP_NGRAMS)
+    },
+    **{
+        f"duplicate_{n}gram_characters": (
+            _REPETITION + repetition_kernels.DUPLICATE_NGRAM_CHARACTERS + index,
+            _CHARACTERS,
+        )
+        for index, n in enumerate(repetition_kernels.DUPLICATE_NGRAMS)
+    },
+}
+# Shares whose parts need a sum first.
+_OTHERS = ("duplicate_lines", "duplicate_filled_characters", "word_entropy")
+
+PREFIX = "signals_"
 FIELDS = (
-    *(pa.field(f"signals_{name}", pa.int64(), nullable=False) for name in _COUNTS),
-    *(pa.field(f"signals_{name}", pa.float64(), nullable=False) for name in _SHARES),
+    *(pa.field(f"{PREFIX}{name}", pa.int64(), nullable=False) for name in _COUNTS),
+    *(pa.field(f"{PREFIX}{name}", pa.float64(), nullable=False) for name in (*_SHARES, *_OTHERS)),
 )
 
 Signals = dict[str, npt.NDArray[np.generic]]
 
 
-def make_step() -> Step:
+@dataclass(frozen=True)
+class GivenWords:
+    """Words that someone else has found: those of row i are `starts[offsets[i]:offsets[i + 1]]`.
+
+    `offsets` is int64 [rows + 1]; `starts` and `ends` (int32) are bytes from the text's beginning.
+    """
+
+    offsets: npt.NDArray[np.int64]
+    starts: npt.NDArray[np.int32]
+    ends: npt.NDArray[np.int32]
+
+
+def make_step(config: Dataprep) -> Step:
     """The step `signals`: adds the columns of `FIELDS`; needs the language for the stop words."""
-    return Step(name="signals", needs=("text", "language"), adds=FIELDS, apply=_apply)
+    own = own_lists(config)
+    return Step(
+        name="signals",
+        needs=("text", "language"),
+        adds=FIELDS,
+        apply=functools.partial(_apply, stop_words=own),
+    )
 
 
-def measure(text: pa.ChunkedArray | pa.Array, unspaced: npt.NDArray[np.bool_]) -> Signals:
+def measure(
+    text: pa.ChunkedArray | pa.Array,
+    languages: Sequence[str] | pa.ChunkedArray | pa.Array,
+    words: GivenWords | None = None,
+    stop_words: OwnLists = (),
+) -> Signals:
     """The signals of each text (large_string): arrays of shape [rows] by name, without prefix.
 
-    `unspaced` (bool [rows]) says where the language puts no spaces between words: there Chinese
-    stop words are counted. Counts are int64. Shares and ratios are float64, 0.0 where there is
-    nothing to divide by.
+    `languages` are those of the rows; `words`, if given, stand in the place of our own;
+    `stop_words` are lists in the place of those of `stop_words.STOP_WORDS`. Counts are int64.
+    Shares and ratios are float64, 0.0 where there is nothing to divide by.
     """
     data, offsets = text_buffers(text)
-    counts = np.zeros((len(offsets) - 1, repetition_kernels.NUM_COUNTS), dtype=np.int64)
-    repetition_kernels.measure(data, offsets, character_classes(), _stop_words(), counts)
-    t, r = text_kernels, repetition_kernels
+    num_rows = len(offsets) - 1
+    counts = np.zeros((num_rows, signal_kernels.NUM_COUNTS), dtype=np.int64)
+    entropies = np.zeros(num_rows, dtype=np.float64)
+    hashes, places, rows = stop_word_tables(stop_words)
+    known = pa.array(list(rows), pa.string())
+    found = pc.index_in(pa.array(languages) if isinstance(languages, list) else languages, known)
+    which = pc.fill_null(found, 0).to_numpy(zero_copy_only=False).astype(np.int32)
+    suspects = pc.match_substring_regex(text, line_kernels.SUSPECT_PATTERN)
+    none = GivenWords(np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros(0, np.int32))
+    given = words or none
+    signal_kernels.measure(
+        data, offsets, word_characters(),
+        np.array(suspects.to_numpy(zero_copy_only=False), dtype=np.bool_), np.array(which),
+        hashes, places, given.offsets, given.starts, given.ends, counts, entropies,
+    )  # fmt: skip
+    return _signals(counts, entropies)
 
-    def share(column: int, of: int) -> npt.NDArray[np.float64]:
-        whole = counts[:, of]
-        return np.where(whole > 0, counts[:, column] / np.maximum(whole, 1), 0.0)
 
-    signals: Signals = {
-        "character_count": counts[:, t.CHARACTERS],
-        "word_count": counts[:, t.WORDS],
-        "line_count": counts[:, t.LINES],
-        "paragraph_count": counts[:, r.PARAGRAPHS],
-        "stop_words": np.where(
-            unspaced, counts[:, t.STOP_WORDS_CHINESE], counts[:, t.STOP_WORDS_GOPHER]
-        ),
-        "mean_word_length": share(t.WORD_CHARACTERS, t.WORDS),
-        "symbol_ratio": share(t.NUMBER_SIGNS, t.WORDS),
-        "ellipsis_ratio": share(t.ELLIPSES, t.WORDS),
-        "bullet_lines": share(t.BULLET_LINES, t.LINES),
-        "ellipsis_lines": share(t.ELLIPSIS_LINES, t.LINES),
-        "terminal_lines": share(t.TERMINAL_LINES, t.LINES),
-        "newline_ratio": share(t.NEWLINES, t.WORDS),
-        "alphabetic_words": share(t.ALPHABETIC_TOKENS, t.TOKENS),
-        "punctuation_characters": share(t.PUNCTUATION_CHARACTERS, t.CHARACTERS),
-        "han_characters": share(t.HAN_CHARACTERS, t.CHARACTERS),
-        "duplicate_lines": share(r.DUPLICATE_LINES, t.LINES),
-        "duplicate_paragraphs": share(r.DUPLICATE_PARAGRAPHS, r.PARAGRAPHS),
-        "duplicate_line_characters": share(r.DUPLICATE_LINE_CHARACTERS, t.CHARACTERS),
-        "duplicate_paragraph_characters": share(r.DUPLICATE_PARAGRAPH_CHARACTERS, t.CHARACTERS),
-    }
-    for index, n in enumerate(r.TOP_NGRAMS):
-        column = r.TOP_NGRAM_CHARACTERS + index
-        signals[f"top_{n}gram_characters"] = share(column, t.CHARACTERS)
-    for index, n in enumerate(r.DUPLICATE_NGRAMS):
-        column = r.DUPLICATE_NGRAM_CHARACTERS + index
-        signals[f"duplicate_{n}gram_characters"] = share(column, t.CHARACTERS)
+def _signals(counts: npt.NDArray[np.int64], entropies: npt.NDArray[np.float64]) -> Signals:
+    def share(
+        above: npt.NDArray[np.int64], below: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.float64]:
+        return np.where(below > 0, above / np.maximum(below, 1), 0.0)
+
+    signals: Signals = {name: counts[:, column] for name, column in _COUNTS.items()}
+    for name, (above, below) in _SHARES.items():
+        signals[name] = share(counts[:, above], counts[:, below])
+    repeated = counts[:, _REPETITION + repetition_kernels.DUPLICATE_LINES]
+    runs = counts[:, signal_kernels.LINE_RUNS]
+    signals["duplicate_lines"] = share(repeated, runs)
+    signals["duplicate_filled_characters"] = share(
+        counts[:, _REPETITION + repetition_kernels.DUPLICATE_FILLED_CHARACTERS],
+        counts[:, _CHARACTERS] - counts[:, line_kernels.NEWLINES],
+    )
+    signals["word_entropy"] = entropies
     return signals
 
 
-def _apply(table: pa.Table) -> pa.Table:
-    unspaced = pc.is_in(table["language"], pa.array(LANGUAGES_WITHOUT_SPACES, pa.string()))
-    signals = measure(table["text"], unspaced.to_numpy())
+def _apply(table: pa.Table, stop_words: OwnLists) -> pa.Table:
+    signals = measure(table["text"], table["language"], stop_words=stop_words)
     for field in FIELDS:
-        values = signals[field.name.removeprefix("signals_")]
+        values = signals[field.name.removeprefix(PREFIX)]
         table = table.append_column(field, pa.array(values, field.type))
     return table
-
-
-def _stop_words() -> npt.NDArray[np.uint64]:
-    """Shape [2, n], uint64: both lists packed for the kernel, padded with 0."""
-    lists = (STOP_WORDS_GOPHER, STOP_WORDS_CHINESE)
-    packed = np.zeros((2, max(len(words) for words in lists)), dtype=np.uint64)
-    for row, words in enumerate(lists):
-        packed[row, : len(words)] = [text_kernels.pack_word(word) for word in words]
-    packed.flags.writeable = False
-    return packed

@@ -21,12 +21,25 @@ class Step:
 
     `needs` are names of columns it reads. `adds` are the fields it appends, in this order. A step
     keeps the number and order of rows and all columns that were there; it may change their values.
+
+    `decide` marks rows, after `apply`, from stored columns alone, never from text, so that
+    `retune` can repeat it. Only the first step of a chain may mark in `apply`: a later one's mark
+    would be hidden where another step had marked the row first, and lost when that is undone.
+
+    `of_living` says that `apply` fills its columns only for rows still alive there, each row from
+    its own text alone; the others are null, and `retune` computes those that it revives.
+
+    `settings` is what of the recipe decides the outcome of `apply`, for a step that reads keys
+    which `retune` may change (`presets`): it must be the same then.
     """
 
     name: str
     needs: tuple[str, ...]
     adds: tuple[pa.Field, ...]
     apply: Callable[[pa.Table], pa.Table]
+    decide: Callable[[pa.Table], pa.Table] | None = None
+    of_living: bool = False
+    settings: tuple[object, ...] = ()
 
 
 def check_chain(steps: Sequence[Step], columns: Iterable[str]) -> tuple[str, ...]:
@@ -61,6 +74,8 @@ def apply_chain(steps: Sequence[Step], table: pa.Table) -> pa.Table:
         for field in step.adds:
             got = table.schema.field(field.name).type
             assert got == field.type, f"step {step.name}: {field.name} is {got}, not {field.type}"
+        if step.decide is not None:
+            table = step.decide(table)
     return table
 
 
@@ -75,12 +90,13 @@ def mark(
     failing: BooleanArray,
     reason: str,
     values: npt.NDArray[np.generic],
-    threshold: float,
+    threshold: float | npt.NDArray[np.float64],
 ) -> pa.Table:
     """`table` with `reason`, value and threshold written on failing rows that are still alive.
 
     `failing` is bool of shape [rows]; `values` is numeric of shape [rows] and is recorded as
-    float64, NaN as null. A row keeps the first reason it gets.
+    float64, NaN as null; `threshold` is one number, or one for each row. A row keeps the first
+    reason it gets.
     """
     assert failing.shape == values.shape == (table.num_rows,), "one flag and value for each row"
     chosen = pa.array(failing & alive(table))
@@ -88,7 +104,11 @@ def mark(
     columns = {
         "drop_reason": pa.scalar(reason, pa.string()),
         "drop_value": recorded,
-        "drop_threshold": pa.scalar(float(threshold), pa.float64()),
+        "drop_threshold": (
+            pa.array(threshold)
+            if isinstance(threshold, np.ndarray)
+            else pa.scalar(float(threshold), pa.float64())
+        ),
     }
     for name, value in columns.items():
         position = table.schema.get_field_index(name)

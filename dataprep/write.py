@@ -1,9 +1,9 @@
 """The writer: the only place where kept and dropped documents part ways.
 
 In: the staged tables of one shard, every row decided. Out: one Parquet part for each of
-kept/train, kept/valid and dropped that has a row, each with the full document schema, and the
-counts of what was written. The same rows in the same tables give the same bytes, so that a task
-done twice changes nothing.
+kept/train, kept/valid and dropped that has a row, each with the full document schema; one scored
+part, which says where each row went; and the counts of what was written. The same rows in the same
+tables give the same bytes, so that a task done twice changes nothing.
 """
 
 import secrets
@@ -19,14 +19,16 @@ import pyarrow.parquet as pq
 import xxhash
 
 from dataprep.conservation import ConservationError, Counts, count, merge_counts, new_counts
-from dataprep.contract import document_fields, quarantine_schema
+from dataprep.contract import PARTS, document_fields, quarantine_schema, stands_beside
 from dataprep.step import alive
 from launch.manifest import FileEntry, commit_file
 
 REMOVED_SUFFIX = "_removed_bytes"
 READ_BYTES = "read_bytes"
-# Rows are gathered to about this size before they become a row group.
+# Rows are gathered to about this size before they become a row group. It is reckoned from the text
+# and the number of rows, not from Arrow's buffers, which may hold the same rows in other sizes.
 _ROW_GROUP_BYTES = 64 * 2**20
+_ROW_BYTES = 1024
 _DICTIONARY_COLUMNS = ["source", "license", "language", "drop_reason"]
 # Statistics of text would copy whole documents into the file's footer.
 _NO_STATISTICS = {"text", "meta", "removed_bytes", "url"}
@@ -63,6 +65,7 @@ def output_schema(staged: pa.Schema) -> pa.Schema:
         for entry in staged
         if entry.name not in names
         and entry.name != READ_BYTES
+        and not stands_beside(entry.name)
         and not entry.name.endswith(REMOVED_SUFFIX)
     ]
     position = 1 + next(i for i, entry in enumerate(fields) if entry.name == "language_score")
@@ -87,23 +90,20 @@ def write_shard(
     """
     parts = {
         name: _Part(scratch / f"{name.replace('/', '-')}-{shard:05d}.{secrets.token_hex(6)}.tmp")
-        for name in ("kept/train", "kept/valid", "dropped")
+        for name in (*PARTS, "scored")
     }
     scratch.mkdir(parents=True, exist_ok=True)
     counts = new_counts()
     try:
         for staged in tables:
             table = _finish(staged)
-            kept = alive(table)
             valid = is_valid(table["content_hash"].combine_chunks(), seed, valid_fraction)
-            for name, chosen in (
-                ("kept/train", kept & ~valid),
-                ("kept/valid", kept & valid),
-                ("dropped", ~kept),
-            ):
-                rows = table.filter(pa.array(chosen))
+            codes = np.where(alive(table), valid.astype(np.int8), np.int8(2))
+            for code, name in enumerate(PARTS):
+                rows = table.filter(pa.array(codes == code))
                 parts[name].add(rows)
                 counts = merge_counts([counts, count(rows, name)])
+            parts["scored"].add_group(_scored(staged, codes))
         files = tuple(
             commit_file(part.path, directory, f"{name}/part-{shard:05d}", ".parquet", part.num_rows)
             for name, part in parts.items()
@@ -147,9 +147,17 @@ class _Part:
             return
         self.num_rows += table.num_rows
         self._waiting.append(table)
-        self._waiting_bytes += table.nbytes
+        self._waiting_bytes += table.num_rows * _ROW_BYTES
+        if "text" in table.schema.names:
+            self._waiting_bytes += pc.sum(pc.binary_length(table["text"])).as_py()
         if self._waiting_bytes >= _ROW_GROUP_BYTES:
             self._flush()
+
+    def add_group(self, table: pa.Table) -> None:
+        """Add a table that is a row group of its own."""
+        self._flush()
+        self.add(table)
+        self._flush()
 
     def close(self) -> bool:
         """Finish the file; False if there was never a row."""
@@ -196,6 +204,16 @@ def _finish(staged: pa.Table) -> pa.Table:
             assert entry.nullable, f"the staged table has no column {entry.name}"
             columns.append(pa.nulls(staged.num_rows, entry.type))
     return pa.table(columns, schema=schema)
+
+
+def _scored(staged: pa.Table, codes: npt.NDArray[np.int8]) -> pa.Table:
+    """The staged rows as they stand in `scored/` (see `contract.stands_beside`)."""
+    table = staged.select([name for name in staged.schema.names if stands_beside(name)])
+    text_bytes = pc.binary_length(staged["text"])
+    for name, column in (("text_bytes", text_bytes), ("part", pa.array(codes))):
+        field = pa.field(name, column.type, nullable=False)
+        table = table.add_column(0, field, column)
+    return table
 
 
 def _removed_bytes(staged: pa.Table) -> pa.Array:

@@ -18,6 +18,7 @@ from typing import Any
 import xxhash
 
 from launch.errors import UserError
+from launch.store import Location, is_remote, join, open_input, sizes
 
 FILE_NAME = "manifest.json"
 _BLOCK_BYTES = 1 << 22
@@ -127,6 +128,11 @@ def write_manifest(directory: Path, manifest: Manifest) -> None:
     """Commit a stage's directory. The files that the manifest names must be there."""
     for entry in manifest.files:
         assert (directory / entry.path).stat().st_size == entry.bytes, entry
+    write_atomic(directory / FILE_NAME, manifest_text(manifest))
+
+
+def manifest_text(manifest: Manifest) -> str:
+    """The content of `manifest.json`."""
     document = {
         "kind": manifest.kind,
         "version": manifest.version,
@@ -137,19 +143,18 @@ def write_manifest(directory: Path, manifest: Manifest) -> None:
         "files_digest": manifest.files_digest,
         "facts": manifest.facts,
     }
-    write_atomic(directory / FILE_NAME, json.dumps(document, ensure_ascii=False, indent=1) + "\n")
+    return json.dumps(document, ensure_ascii=False, indent=1) + "\n"
 
 
-def read_manifest(directory: Path, kind: str, version: int) -> Manifest:
-    """The manifest of a finished directory.
+def read_manifest(directory: Location, kind: str, version: int) -> Manifest:
+    """The manifest of a finished directory, wherever it lies.
 
     Raises `UserError` if there is none, if it is of another kind or version, or if a file that it
     names is missing or of another size (contents are compared by whoever reads them).
     """
-    path = directory / FILE_NAME
-    where = str(path)
+    where = str(join(directory, FILE_NAME))
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(_read_text(where))
     except FileNotFoundError:
         hint = "run the stage that writes it first; an interrupted one goes on where it was"
         raise UserError(where, "no such file", f"a finished '{kind}' directory", hint) from None
@@ -166,22 +171,27 @@ def read_manifest(directory: Path, kind: str, version: int) -> Manifest:
         files=tuple(FileEntry(**entry) for entry in document["files"]),
         facts=document["facts"],
     )
+    there = _sizes(directory, manifest)
     for entry in manifest.files:
-        try:
-            size = (directory / entry.path).stat().st_size
-        except FileNotFoundError:
-            size = -1
+        size = there.get(entry.path, -1)
         if size != entry.bytes:
             got = "no such file" if size < 0 else f"{size} bytes"
             raise UserError(
-                str(directory / entry.path), got, f"the {entry.bytes} bytes of its manifest",
+                str(join(directory, entry.path)), got, f"the {entry.bytes} bytes of its manifest",
                 "the directory was changed by hand: build it again with --force",
             )  # fmt: skip
     return manifest
 
 
+def has_manifest(directory: Location) -> bool:
+    """Whether a directory, wherever it lies, is a finished one."""
+    if is_remote(directory):
+        return FILE_NAME in sizes(str(directory))
+    return (Path(directory) / FILE_NAME).exists()
+
+
 def check_current(
-    directory: Path,
+    directory: Location,
     kind: str,
     version: int,
     config: Mapping[str, Any],
@@ -193,7 +203,7 @@ def check_current(
     Raises `UserError` naming the first key or input that differs: what was built from another
     recipe is never overwritten silently. With `force` it answers None instead.
     """
-    if force or not (directory / FILE_NAME).exists():
+    if force or not has_manifest(directory):
         return None
     manifest = read_manifest(directory, kind, version)
     hint = "--force builds it again in its place; another run.root keeps both"
@@ -212,6 +222,25 @@ def check_current(
         expected = "the inputs that it was built from"
         raise UserError(f"{directory}: input", f"a change in {changed[0]}", expected, hint)
     return manifest
+
+
+def _read_text(location: str) -> str:
+    # Without this line an object that is not there would be a user's error of another kind.
+    if is_remote(location) and not has_manifest(location.removesuffix("/" + FILE_NAME)):
+        raise FileNotFoundError(location)
+    with open_input(location) as stream:
+        return stream.read().decode()
+
+
+def _sizes(directory: Location, manifest: Manifest) -> dict[str, int]:
+    """Bytes of those files of the manifest that are there."""
+    if is_remote(directory):
+        return sizes(str(directory))
+    found = {}
+    for entry in manifest.files:
+        with contextlib.suppress(FileNotFoundError):
+            found[entry.path] = (Path(directory) / entry.path).stat().st_size
+    return found
 
 
 def _identity(inputs: Sequence[Input]) -> list[tuple[str, str]]:

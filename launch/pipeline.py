@@ -6,11 +6,11 @@ that the same command after a kill goes on where it was.
 """
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from launch.manifest import FILE_NAME
+from launch.manifest import has_manifest
 from launch.recipe import Recipe
+from launch.store import Location
 
 
 class Stage(NamedTuple):
@@ -18,7 +18,7 @@ class Stage(NamedTuple):
 
     name: str
     run: Callable[..., Any]
-    after: Path | None
+    after: Location | None
 
 
 def run(recipe: Recipe, *, force: bool = False, dry_run: bool = False) -> None:
@@ -32,7 +32,7 @@ def run(recipe: Recipe, *, force: bool = False, dry_run: bool = False) -> None:
     for stage in _stages(recipe):
         if not dry_run:
             stage.run(recipe, force=force)
-        elif stage.after is None or (stage.after / FILE_NAME).exists():
+        elif stage.after is None or has_manifest(stage.after):
             stage.run(recipe, dry_run=True)
         else:
             print(f"{stage.name}: planned when {stage.after} is finished")
@@ -60,7 +60,7 @@ def _stages(recipe: Recipe) -> list[Stage]:
 
     stages = [
         Stage("dataprep", dataprep.run.run, None),
-        Stage("tokenizer", tokenizer.train.run, recipe.documents),
+        Stage("tokenizer", tokenizer.train.run, recipe.published_documents),
         Stage("tokens", tokenizer.encode.run, recipe.tokenizer_directory),
         Stage("pretrain", pretrain.launcher.run, recipe.tokens),
     ]

@@ -62,9 +62,25 @@ def run_tasks(
     At most `execution.workers` tasks are in flight. A task whose worker dies is started again up
     to three times. An error of ours (`GristmillError`) comes out as itself, another as Ray's.
     """
-    if not argument_tuples:
-        return []
     results: list[Any] = [None] * len(argument_tuples)
+    for index, result in finished_tasks(
+        function, argument_tuples, label=label, execution=execution, num_cpus=num_cpus
+    ):
+        results[index] = result
+    return results
+
+
+def finished_tasks(
+    function: Callable[..., Any],
+    argument_tuples: Sequence[tuple[Any, ...]],
+    *,
+    label: str,
+    execution: Execution,
+    num_cpus: float = 1.0,
+) -> Iterator[tuple[int, Any]]:
+    """The tasks of `run_tasks` as they finish: the place of the tuple, and the result."""
+    if not argument_tuples:
+        return
     with ray_session(execution) as ray, progress(label, len(argument_tuples)) as advance:
         remote = ray.remote(num_cpus=num_cpus, max_retries=MAX_RETRIES)(function)
         waiting = iter(enumerate(argument_tuples))
@@ -77,11 +93,12 @@ def run_tasks(
                 index, arguments = following
                 running[remote.remote(*arguments)] = index
             if not running:
-                return results
+                return
             finished, _ = ray.wait(list(running), num_returns=1)
             for reference in finished:
-                results[running.pop(reference)] = _result(ray, reference)
+                result = _result(ray, reference)
                 advance(1)
+                yield running.pop(reference), result
 
 
 def _result(ray: Any, reference: Any) -> Any:

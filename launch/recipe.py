@@ -74,6 +74,11 @@ class Recipe:
         return self.run.root / "documents"
 
     @property
+    def published_documents(self) -> Path | str:
+        """Where the next stage finds the documents: `dataprep.output` if it is set."""
+        return self.dataprep.output or self.documents
+
+    @property
     def tokenizer_directory(self) -> Path:
         """Directory of the trained tokenizer."""
         return self.run.root / "tokenizer"

@@ -13,16 +13,17 @@ from launch.errors import UserError
 from launch.lock import lock
 from launch.log import get_logger, timed
 from launch.manifest import (
-    FILE_NAME,
     FileEntry,
     Input,
     Manifest,
     check_current,
     digest_json,
+    has_manifest,
     read_manifest,
     write_manifest,
 )
 from launch.recipe import Recipe
+from launch.store import absolute
 from tokenizer.contract import (
     PASSAGE_BYTES_MAX,
     TOKENIZER_KIND,
@@ -65,12 +66,12 @@ def manifest_config() -> dict[str, Any]:
 
 
 def _opened(recipe: Recipe) -> tuple[Manifest, Manifest]:
-    documents = open_documents(recipe.documents)
+    documents = open_documents(recipe.published_documents)
     directory = recipe.tokenizer_directory
     tokenizer = read_manifest(directory, TOKENIZER_KIND, TOKENIZER_VERSION)
     if tokenizer.inputs[0].digest != documents.files_digest:
         hint = "gristmill tokenizer train RECIPE --force"
-        expected = f"those in {recipe.documents}"
+        expected = f"those in {recipe.published_documents}"
         raise UserError(str(directory), "a tokenizer trained on other documents", expected, hint)
     return documents, tokenizer
 
@@ -120,8 +121,8 @@ def _check_disk(recipe: Recipe, documents: Manifest, tokenizer: Manifest) -> Non
 def _plan(recipe: Recipe, force: bool) -> Manifest | None:
     missing = [
         directory
-        for directory in (recipe.documents, recipe.tokenizer_directory)
-        if not (directory / FILE_NAME).exists()
+        for directory in (recipe.published_documents, recipe.tokenizer_directory)
+        if not has_manifest(directory)
     ]
     if missing:
         print(f"tokenizer encode: to {recipe.tokens}, once {missing[0]} is there")
@@ -186,7 +187,7 @@ def _parts(recipe: Recipe, documents: Manifest, work: Path) -> "dict[Split, list
     return {
         split: [
             Part(
-                documents_directory=recipe.documents.resolve(),
+                documents_directory=absolute(recipe.published_documents),
                 file=file,
                 tokenizer_directory=recipe.tokenizer_directory.resolve(),
                 tokens_directory=recipe.tokens.resolve(),

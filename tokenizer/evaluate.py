@@ -9,7 +9,6 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from dataprep.contract import kept_files, open_documents
 from launch.log import get_logger
 from launch.manifest import Manifest
 from launch.recipe import Recipe
+from launch.store import Location
 from tokenizer.contract import Tokenizer, open_tokenizer
 from tokenizer.sample import Document, draw
 
@@ -60,7 +60,7 @@ class Counts:
 
 
 def evaluate(
-    tokenizer: Tokenizer, directory: Path, documents: Manifest, *, seed: int, bytes_max: int
+    tokenizer: Tokenizer, directory: Location, documents: Manifest, *, seed: int, bytes_max: int
 ) -> dict[str, Any]:
     """Measure `tokenizer` on kept documents below `directory`; a JSON object.
 
@@ -133,11 +133,11 @@ def run(recipe: Recipe) -> dict[str, Any]:
 
     Raises UserError if either does not exist.
     """
-    documents = open_documents(recipe.documents)
+    documents = open_documents(recipe.published_documents)
     tokenizer = open_tokenizer(recipe.tokenizer_directory)
     evaluation = evaluate(
         tokenizer,
-        recipe.documents,
+        recipe.published_documents,
         documents,
         seed=recipe.run.seed,
         bytes_max=recipe.tokenizer.evaluation_bytes,

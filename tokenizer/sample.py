@@ -12,7 +12,6 @@ Nothing is lost silently: bytes seen = bytes used + bytes left out, by reason.
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -20,6 +19,7 @@ import pyarrow.compute as pc
 import xxhash
 
 from dataprep.contract import iterate_tables
+from launch.store import Location
 from tokenizer.passages import split_passages
 
 # The trainer's unit. SentencePiece drops a longer "sentence" than its limit with only a line in
@@ -60,7 +60,7 @@ class Draw:
 
 
 def draw(
-    directory: Path,
+    directory: Location,
     files: Sequence[str],
     *,
     seed: int,

@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 
 from dataprep.contract import iterate_tables
 from launch.manifest import FileEntry, digest_file, digest_json, write_atomic
+from launch.store import Location
 from tokenizer.contract import Tokenizer, open_tokenizer
 from tokenizer.indexed import Reader, Writer, token_dtype
 
@@ -43,7 +44,7 @@ _DIGEST_PREFIX = "xxh3_128:"
 class Part:
     """One task's work. Paths are absolute: a Ray worker has a working directory of its own."""
 
-    documents_directory: Path
+    documents_directory: Location
     file: str
     tokenizer_directory: Path
     tokens_directory: Path

@@ -14,7 +14,6 @@ from launch.errors import UserError
 from launch.lock import lock
 from launch.log import get_logger, timed
 from launch.manifest import (
-    FILE_NAME,
     FileEntry,
     Input,
     Manifest,
@@ -22,6 +21,7 @@ from launch.manifest import (
     commit_file,
     digest_bytes,
     digest_json,
+    has_manifest,
     link_for_people,
     write_atomic,
     write_manifest,
@@ -46,7 +46,7 @@ def run(recipe: Recipe, *, force: bool = False, dry_run: bool = False) -> Manife
     """
     if dry_run:
         return _plan(recipe, force)
-    documents = open_documents(recipe.documents)
+    documents = open_documents(recipe.published_documents)
     directory = recipe.tokenizer_directory
     with lock(directory):
         current = _current(recipe, documents, force)
@@ -105,10 +105,10 @@ def _check_memory(recipe: Recipe, train_bytes: int) -> None:
 
 def _plan(recipe: Recipe, force: bool) -> Manifest | None:
     config = recipe.tokenizer
-    if not (recipe.documents / FILE_NAME).exists():
+    if not has_manifest(recipe.published_documents):
         corpus, train_bytes = "documents that are not there yet", config.sample_bytes
     else:
-        documents = open_documents(recipe.documents)
+        documents = open_documents(recipe.published_documents)
         current = _current(recipe, documents, force)
         if current is not None:
             print(f"tokenizer train: {recipe.tokenizer_directory} is up to date")
@@ -152,7 +152,7 @@ def _build(recipe: Recipe, documents: Manifest) -> Manifest:
     tokenizer = _opened(model, facts)
     evaluation = evaluate(
         tokenizer,
-        recipe.documents,
+        recipe.published_documents,
         documents,
         seed=recipe.run.seed,
         bytes_max=config.evaluation_bytes,
@@ -206,7 +206,7 @@ def _draw(recipe: Recipe, documents: Manifest) -> "Draw":
     from tokenizer.sample import draw
 
     drawn = draw(
-        recipe.documents,
+        recipe.published_documents,
         kept_files(documents, "train"),
         seed=recipe.run.seed,
         purpose="tokenizer sample",

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from dataprep import classifier
 from dataprep.config import Classifier, Label
 from dataprep.labelled import prepare, read_examples
+from dataprep.step import apply_chain
 from launch.errors import UserError
 from launch.recipe import Recipe
 
@@ -125,7 +126,7 @@ def test_toxicity_drops_from_the_threshold_on(trained: classifier.TrainedClassif
         [None, None, "gopher.word_count_low"],
     )
     step = classifier.make_step("toxicity", trained.path, config)
-    result = step.apply(table)
+    result = apply_chain([step], table)
     assert [field.type for field in step.adds] == [pa.float32()]
     bad, good, dropped_before = result["toxicity_score"].to_pylist()
     assert bad > 0.9 and good < 0.1 and dropped_before is None
@@ -141,13 +142,13 @@ def test_toxicity_drops_from_the_threshold_on(trained: classifier.TrainedClassif
 def test_quality_drops_below_the_threshold(trained: classifier.TrainedClassifier) -> None:
     table = documents(["cheap casino bonus click now prize", "clear water from the quiet valley"])
     step = classifier.make_step("quality", trained.path, config_of(Path("unused"), threshold=0.5))
-    result = step.apply(table)
+    result = apply_chain([step], table)
     assert result["drop_reason"].to_pylist() == [None, "quality.low_score"]
     exact = float(np.float32(result["quality_score"][0].as_py()))
     at_bound = classifier.make_step(
         "quality", trained.path, config_of(Path("unused"), threshold=min(exact, 1.0))
     )
-    assert at_bound.apply(table)["drop_reason"].to_pylist()[0] is None
+    assert apply_chain([at_bound], table)["drop_reason"].to_pylist()[0] is None
     assert step.apply(table.slice(0, 0)).num_rows == 0
 
 

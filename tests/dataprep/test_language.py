@@ -16,6 +16,7 @@ from dataprep.config import Dataprep
 from dataprep.language_kernels import WINDOW_BYTES
 from dataprep.languages import LANGUAGES
 from dataprep.records import Batch, Record
+from dataprep.step import apply_chain
 from launch.config import parse_model
 from launch.errors import UserError
 
@@ -122,7 +123,7 @@ def step_on(texts: list[str], config: Dataprep) -> pa.Table:
     for index, text in enumerate(texts):
         batch.add(Record(f"test:{index}", text, None, None, ()))
     ((documents, _),) = batch.take()
-    return language.make_step(config).apply(documents)
+    return apply_chain([language.make_step(config)], documents)
 
 
 def test_unwanted_languages_are_dropped_if_that_is_certain() -> None:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from dataprep.config import Pii
 from dataprep.pii import PLACEHOLDERS, find, make_step, redact
+from dataprep.step import apply_chain
 from launch.errors import UserError
 
 CONFIG = Pii()
@@ -184,7 +185,7 @@ def test_step_covers_text_url_meta_and_dropped_rows() -> None:
         [None, None, "gopher.word_count_low"],
     )
     step = make_step(CONFIG)
-    result = step.apply(table)
+    result = apply_chain([step], table)
     assert result.schema.names == table.schema.names + [field.name for field in step.adds]
     assert result["text"].to_pylist() == ["mail <EMAIL> or <EMAIL>", "nothing", "Tel: <PHONE>"]
     assert result["url"].to_pylist() == ["http://<IP_ADDRESS>/a", None, "http://x.org/?q=<EMAIL>"]
@@ -211,15 +212,15 @@ def test_step_covers_text_url_meta_and_dropped_rows() -> None:
 def test_step_misses_nothing_that_redact_finds(texts: list[str]) -> None:
     # The step looks only at rows and kinds that its cheap patterns let through.
     texts = [text.encode("utf-8", "ignore").decode() for text in texts]
-    result = make_step(CONFIG).apply(table_of(texts, urls=[*texts]))
+    result = apply_chain([make_step(CONFIG)], table_of(texts, urls=[*texts]))
     expected = [redact(text, CONFIG)[0] for text in texts]
     assert result["text"].to_pylist() == expected
     assert result["url"].to_pylist() == expected
 
 
 def test_document_of_nothing_but_personal_data_is_dropped() -> None:
-    result = make_step(CONFIG).apply(
-        table_of(["jane@site.de, +1 415 555 2671\n", "jane@site.de ok"])
+    result = apply_chain(
+        [make_step(CONFIG)], table_of(["jane@site.de, +1 415 555 2671\n", "jane@site.de ok"])
     )
     assert result["drop_reason"].to_pylist() == ["pii.empty", None]
     assert result["drop_value"].to_pylist() == [2.0, None]
@@ -227,9 +228,11 @@ def test_document_of_nothing_but_personal_data_is_dropped() -> None:
 
 def test_mode_off_leaves_texts_and_adds_zeros() -> None:
     table = table_of(["mail jane@site.de"])
-    result = make_step(Pii(mode="off")).apply(table)
+    result = apply_chain([make_step(Pii(mode="off"))], table)
     assert result.select(table.schema.names).equals(table)
-    assert [result[field.name].to_pylist() for field in make_step(CONFIG).adds] == [[0]] * 5
+    assert [result[field.name].to_pylist() for field in make_step(CONFIG).adds] == [[0]] * 5 + [
+        [False]
+    ]
 
 
 def test_unknown_region_is_refused() -> None:

@@ -71,7 +71,12 @@ def recipe(root: Path, folder: Path, **changes: Any) -> Recipe:
                 "columns": {"id": "id", "meta": ["mail"]},
             }
         ],
-        "dataprep": {"valid_fraction": 0.1, "near_duplicates": {"partitions": 3}},
+        "dataprep": {
+            "valid_fraction": 0.1,
+            "near_duplicates": {"partitions": 3},
+            # These documents are full of signs, which are words for Gopher's rule.
+            "thresholds": {"gopher": {"alphabetic_words_low": 0.5}},
+        },
     }
     for name, table in changes.items():
         tables[name] = {**tables[name], **table} if isinstance(table, dict) else table

@@ -32,6 +32,8 @@ paths = ["{folder}/*.jsonl"]
 valid_fraction = 0.1
 [dataprep.near_duplicates]
 partitions = 3
+[dataprep.thresholds.gopher]
+alphabetic_words_low = 0.5   # these documents are full of signs
 """
 
 

@@ -41,7 +41,8 @@ print(before, peak())
 
 
 def test_steps_are_in_the_documented_order() -> None:
-    expected = ["normalize", "language", "signals", "rules", "pii"]
+    expected = ["normalize", "language", "content", "signals", "chinese"]
+    expected += ["lines", "rules", "pii", "signature"]
     assert step_names(Dataprep()) == expected
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import xxhash
@@ -12,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dataprep.conservation import ConservationError, conservation, merge_counts
-from dataprep.contract import document_fields, quarantine_schema
+from dataprep.contract import PARTS, document_fields, quarantine_schema
 from dataprep.write import Written, is_valid, write_quarantine, write_shard
 
 REASONS = [None, "gopher.word_count_low", "exact.duplicate", "near_duplicates.jaccard"]
@@ -49,6 +50,10 @@ def staged(rows: list[dict[str, Any]]) -> pa.Table:
             "signals_word_count": pa.array(range(num), pa.int32()),
             "pii_email": pa.array([0] * num, pa.int32()),
             "pii_removed_bytes": pa.array([-plus for plus in added], pa.int64()),
+            "pii_empty": pa.array([False] * num, pa.bool_()),
+            "signature_text_hash": pa.array(hashes, pa.binary(16)),
+            "signature_num_shingles": pa.nulls(num, pa.int64()),
+            "signature_bands": pa.nulls(num, pa.binary(32)),
         }
     )
 
@@ -77,7 +82,12 @@ def test_rows_go_where_their_reason_and_hash_say(tmp_path: Path) -> None:
         entry.path.rsplit("/", 1)[0]: pq.read_table(tmp_path / entry.path)
         for entry in written.files
     }
+    scored = parts.pop("scored")
     assert set(parts) == {"kept/train", "kept/valid", "dropped"}
+    assert scored["signature_text_hash"].equals(table["content_hash"])
+    for code, name in enumerate(PARTS):
+        chosen = table.filter(pc.equal(scored["part"], code))
+        assert chosen["id"].equals(parts[name]["id"])
     assert all("/part-00007-" in entry.path for entry in written.files)
     assert sum(part.num_rows for part in parts.values()) == 400
     together = pa.concat_tables(parts.values()).sort_by("signals_word_count")
@@ -138,7 +148,7 @@ def test_no_row_no_file(tmp_path: Path) -> None:
     empty = write([], tmp_path)
     assert empty.files == ()
     dropped = write([staged([{"text": "a", "reason": "x.y"}])], tmp_path)
-    assert [entry.path.split("/")[0] for entry in dropped.files] == ["dropped"]
+    assert [entry.path.split("/")[0] for entry in dropped.files] == ["dropped", "scored"]
     assert write_quarantine([quarantine_schema().empty_table()], tmp_path, tmp_path / "w", 0) == ()
 
 

@@ -1,0 +1,266 @@
+"""Other thresholds for documents that are there already, without reading the sources again.
+
+    restage    every shard as the pass left it: rows in order, decisions undone, made again
+    finish     deduplication, writing, report, manifest: the code of `run`     (run.finish)
+
+Signals, scores and signatures are stored; text is worked on only for rows that come back to life
+and have none. The result is that of a fresh run of the new recipe: the same files, byte for byte.
+What changes how a text is read or edited is refused, as are changed sources.
+"""
+
+from collections.abc import Mapping, Sequence, Set
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from dataprep import classifier, run, shard, signature
+from dataprep.config import Dataprep
+from dataprep.contract import KIND, VERSION
+from dataprep.records import READ_SCHEMA
+from dataprep.stage import open_stage
+from dataprep.step import Step, alive
+from dataprep.stored import QUARANTINE, StoredShard, read_stored, stored_shards
+from dataprep.workspace import Workspace
+from dataprep.write import READ_BYTES, REMOVED_SUFFIX
+from launch.config import parse_model
+from launch.errors import UserError
+from launch.lock import lock
+from launch.log import get_logger, timed
+from launch.manifest import Input, Manifest, read_manifest
+
+if TYPE_CHECKING:
+    from launch.recipe import Recipe
+
+# What is decided from stored columns, or after them. All other keys change what was read or edited.
+REPEATABLE = (
+    "seed",
+    "dataprep.languages",
+    "dataprep.language_score_min",
+    "dataprep.language_rules.*.thresholds",
+    "dataprep.presets",
+    "dataprep.thresholds",
+    "dataprep.quality",
+    "dataprep.toxicity",
+    "dataprep.near_duplicates",
+    "dataprep.quarantine_share_max",
+    "dataprep.valid_fraction",
+)
+
+
+def retune(recipe: "Recipe") -> Manifest:
+    """Decide, deduplicate and write again by `recipe`; the new manifest, or the one that is
+    current.
+
+    The new files stand beside the old; the manifest is replaced last. Raises UserError if there
+    are no finished documents, or if a key outside `REPEATABLE` or an input differs.
+    """
+    directory = recipe.documents.resolve()
+    with lock(directory):
+        old, inputs = check(recipe, write=True)
+        if old.config == run.config_of(recipe) and set(old.inputs) == set(inputs):
+            get_logger("dataprep").info("up to date: %s", directory)
+            return old
+        with timed(directory, "retune"):
+            return _build(recipe, old, inputs)
+
+
+def check(recipe: "Recipe", *, write: bool) -> tuple[Manifest, list[Input]]:
+    """The manifest that is there and the recipe's inputs, if the one can be retuned to the other.
+
+    `write` allows digests of the inputs to be remembered in `logs/`.
+    """
+    directory = recipe.documents
+    old = read_manifest(directory, KIND, VERSION)
+    changed = [
+        key for key in _differences(old.config, run.config_of(recipe)) if not _is_repeatable(key)
+    ]
+    again = "run it again: gristmill dataprep run RECIPE --force"
+    if changed:
+        raise UserError(
+            changed[0], "another value than the documents were made with",
+            "a change of thresholds only, because this key decides what is read or edited", again,
+        )  # fmt: skip
+    if edited := _changed_steps(old, recipe.dataprep):
+        raise UserError(
+            "dataprep.presets", f"presets with which the step {edited[0]} edits texts otherwise",
+            "presets that decide otherwise, and edit as before", again,
+        )  # fmt: skip
+    inputs = run.find_inputs(recipe, write=write)
+    sources = tuple(f"{source.name}:" for source in recipe.sources)
+    read_then, read_now = (
+        {entry for entry in entries if entry.path.startswith(sources)}
+        for entries in (old.inputs, inputs)
+    )
+    if read_then != read_now:
+        path = min(entry.path for entry in read_then ^ read_now)
+        raise UserError(f"input {path}", "a change", "what the documents were made from", again)
+    return old, inputs
+
+
+def _is_repeatable(key: str) -> bool:
+    parts = key.split(".")
+    return any(
+        len(parts) >= len(known.split("."))
+        and all(name in ("*", part) for name, part in zip(known.split("."), parts, strict=False))
+        for known in REPEATABLE
+    )
+
+
+def _differences(old: Any, new: Any, key: str = "") -> list[str]:
+    """Dotted names of the keys whose values differ, in order; a table that is absent is empty."""
+    if isinstance(old, Mapping) or isinstance(new, Mapping):
+        left, right = old or {}, new or {}
+        return [
+            name
+            for part in sorted({*left, *right})
+            for name in _differences(left.get(part), right.get(part), f"{key}.{part}".lstrip("."))
+        ]
+    return [] if old == new or not (old or new) else [key]
+
+
+def _changed_steps(old: Manifest, config: Dataprep) -> list[str]:
+    """Names of the steps whose edits are others under `config`."""
+    then = shard.chain(parse_model(Dataprep, old.config["dataprep"], "dataprep"), {})
+    before = {step.name: step.settings for step in then}
+    chain = shard.chain(config, {})
+    return [step.name for step in chain if step.settings != before.get(step.name, ())]
+
+
+def _build(recipe: "Recipe", old: Manifest, inputs: list[Input]) -> Manifest:
+    from dataprep.rehearsal import rehearse_once
+    from launch.ray_cluster import ray_session
+
+    directory = recipe.documents.resolve()
+    shards = stored_shards(directory, old)
+    work = run.workspace(recipe, inputs, [old.files_digest])
+    rehearse_once()
+    trained = run.train_classifiers(recipe)
+    models = {name: model.path.resolve() for name, model in trained.items()}
+    digests: dict[str, str] = {name: model.facts["digest"] for name, model in trained.items()}
+    reused = _reusable(old, recipe, digests)
+    arguments = [
+        (work, index, part, recipe.dataprep, models, reused)
+        for index, part in enumerate(shards)
+        if not work.counts(index).exists()
+    ]
+    with ray_session(recipe.execution):
+        run.run_stage_tasks(recipe, restage_shard, arguments, "restaging")
+        return run.finish(recipe, inputs, work, len(shards), trained)
+
+
+def _reusable(old: Manifest, recipe: "Recipe", digests: Mapping[str, str]) -> frozenset[str]:
+    """The steps whose stored columns hold for `recipe` too; `digests` are those of its models."""
+    then, now = old.config["dataprep"]["near_duplicates"], recipe.dataprep.near_duplicates
+    trained = old.facts["classifiers"]
+    names = {name for name in digests if trained.get(name, {}).get("digest") == digests[name]}
+    if then["enabled"] and (then["bands"], then["rows"]) == (now.bands, now.rows) and now.enabled:
+        names.add(signature.NAME)
+    return frozenset(names)
+
+
+def restage_shard(
+    work: Workspace,
+    index: int,
+    stored: StoredShard,
+    config: Dataprep,
+    models: Mapping[classifier.Name, Path],
+    reused: frozenset[str],
+) -> None:
+    """Task: what `process_shard` would leave of a shard, made from its written documents.
+
+    `reused` names the steps whose stored columns are taken over.
+    """
+    if work.counts(index).exists():
+        return
+    steps = shard.chain(config, models)
+    fields = [*READ_SCHEMA, *(field for step in steps for field in step.adds)]
+    fresh = {
+        field.name
+        for step in steps
+        if step.of_living and step.name not in reused
+        for field in step.adds
+    }
+    with open_stage(work, index, steps, config.near_duplicates) as stage:
+        if QUARANTINE in stored.files:
+            with pq.ParquetFile(stored.files[QUARANTINE]) as file:
+                for group in range(file.num_row_groups):
+                    stage.refuse(file.read_row_group(group))
+        for table in read_stored(stored):
+            stage.add(_decide_again(undecided(table, fields, fresh, steps[0]), steps))
+
+
+def undecided(
+    table: pa.Table, fields: Sequence[pa.Field], fresh: Set[str], first: Step
+) -> pa.Table:
+    """`fields` of a stored table (`read_stored`) as the chain leaves them, before any decision.
+
+    Columns in `fresh` are null. What `first`, the chain's first step, dropped stays dropped:
+    nothing that can be changed comes before it.
+    """
+    removed = _removed_by_step(table)
+    stays = pc.starts_with(table["drop_reason"], f"{first.name}.")
+    columns = []
+    for field in fields:
+        name = field.name
+        if name in fresh:
+            column = pa.nulls(table.num_rows, field.type)
+        elif name == READ_BYTES:
+            column = pa.array(table["text_bytes"].to_numpy() + sum(removed.values()))
+        elif name.endswith(REMOVED_SUFFIX):
+            none = np.zeros(table.num_rows, np.int64)
+            column = pa.array(removed.get(name.removesuffix(REMOVED_SUFFIX), none))
+        elif name.startswith("drop_"):
+            column = pc.if_else(stays, table[name], pa.scalar(None, field.type))
+        else:
+            assert name in table.schema.names, f"column {name} is not stored"
+            column = table[name].cast(field.type)
+        columns.append(column)
+    return pa.table(columns, schema=pa.schema(fields))
+
+
+def _removed_by_step(table: pa.Table) -> dict[str, np.ndarray]:
+    """Shape [rows], int64: bytes that each step removed, from the map column."""
+    maps = table["removed_bytes"].combine_chunks()
+    owners = np.repeat(np.arange(len(maps)), np.diff(maps.offsets.to_numpy()))
+    first, last = maps.offsets[0].as_py(), maps.offsets[len(maps)].as_py()
+    keys = maps.keys[first:last].dictionary_encode()
+    codes, values = keys.indices.to_numpy(), maps.items[first:last].to_numpy()
+    removed = {}
+    for code, name in enumerate(keys.dictionary.to_pylist()):
+        removed[name] = np.zeros(len(maps), np.int64)
+        removed[name][owners[codes == code]] = values[codes == code]
+    return removed
+
+
+def _decide_again(table: pa.Table, steps: list[Step]) -> pa.Table:
+    for step in steps:
+        if step.of_living:
+            table = _complete(table, step)
+        if step.decide is not None:
+            table = step.decide(table)
+    return table
+
+
+def _complete(table: pa.Table, step: Step) -> pa.Table:
+    """`table` with the columns of `step` on living rows, computed where they are not stored, and
+    null on the others."""
+    names = [field.name for field in step.adds]
+    living = alive(table)
+    missing = living & ~np.asarray(pc.is_valid(table[names[0]]).to_numpy(), np.bool_)
+    place = np.arange(table.num_rows)
+    computed = None
+    if missing.any():
+        computed = step.apply(table.filter(pa.array(missing)).drop_columns(names))
+        place[missing] = table.num_rows + np.arange(computed.num_rows)
+    taken = pa.array(place, mask=~living)
+    for name in names:
+        chunks = [table[name], *([] if computed is None else [computed[name]])]
+        column = pa.chunked_array([chunk for part in chunks for chunk in part.chunks])
+        position = table.schema.get_field_index(name)
+        field = table.schema.field(position)
+        table = table.set_column(position, field, column.combine_chunks().take(taken))
+    return table

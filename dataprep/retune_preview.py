@@ -1,0 +1,118 @@
+"""What other thresholds would keep, from stored columns alone: no text is read, nothing written.
+
+A preview counts before deduplication. It is cheap enough to try dozens of settings one after the
+other, and it is what `gristmill dataprep retune --dry-run` prints.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dataprep import run, shard
+from dataprep.contract import stands_beside
+from dataprep.records import READ_SCHEMA
+from dataprep.retune import check, undecided
+from dataprep.step import Step
+from dataprep.stored import read_stored, stored_shards
+from dataprep.write import READ_BYTES, REMOVED_SUFFIX
+from launch.manifest import Manifest
+
+if TYPE_CHECKING:
+    from launch.recipe import Recipe
+
+KEPT = "kept"
+# Needed to make columns, never to decide.
+_UNREAD = {"text", "url", "meta"}
+
+
+@dataclass(frozen=True)
+class Preview:
+    """Documents and bytes of text by reason, `kept` among them, before deduplication.
+
+    `unscored` counts kept documents that a classifier has yet to score.
+    """
+
+    groups: Mapping[str, tuple[int, int]]
+    unscored: int
+
+
+def preview(recipe: "Recipe", old: Manifest) -> Preview:
+    """What the thresholds of `recipe` would keep of the documents that `old` names."""
+    chain = shard.chain(recipe.dataprep, {})
+    steps = [step for step in chain if step.decide is not None]
+    fresh = {
+        field.name
+        for step in steps
+        for field in step.adds
+        if step.of_living and not _same_model(old, recipe, step.name)
+    }
+    fields = _columns(chain)
+    names = {field.name for field in fields} - fresh
+    made = (READ_BYTES, REMOVED_SUFFIX)  # from the map of removed bytes and the length of the text
+    beside = ["text_bytes", *sorted(filter(stands_beside, names))]
+    within = [name for name in sorted(names - {*beside}) if not name.endswith(made)]
+    groups: dict[str, tuple[int, int]] = {KEPT: (0, 0)}
+    unscored = 0
+    for part in stored_shards(recipe.documents, old):
+        for stored in read_stored(part, [*within, "removed_bytes"], beside):
+            table = undecided(stored, fields, fresh, chain[0])
+            for step in steps:
+                assert step.decide is not None
+                table = step.decide(table)
+            reasons = pc.fill_null(table["drop_reason"], KEPT)
+            tally = pa.table({"name": reasons, "bytes": stored["text_bytes"]}).group_by("name")
+            for row in tally.aggregate([("bytes", "count"), ("bytes", "sum")]).to_pylist():
+                documents, num_bytes = groups.get(row["name"], (0, 0))
+                added = (documents + row["bytes_count"], num_bytes + row["bytes_sum"])
+                groups[row["name"]] = added
+            unscored += _unscored(table, steps)
+    return Preview(dict(sorted(groups.items())), unscored)
+
+
+def print_preview(recipe: "Recipe") -> None:
+    """The preview beside what stands now, on stdout. Raises UserError as `retune.check` does."""
+    old, _ = check(recipe, write=False)
+    found = preview(recipe, old)
+    now = dict(old.facts["dropped"])
+    duplicates = sum(
+        now.pop(reason, 0) for reason in ("exact.duplicate", "near_duplicates.jaccard")
+    )
+    now[KEPT] = old.facts["kept"] + duplicates
+    print(f"retune: {recipe.documents}, before deduplication")
+    print(f"  {'':<44}{'now':>12}{'then':>12}{'MB of text':>12}")
+    for name in [KEPT, *sorted({*now, *found.groups} - {KEPT})]:
+        documents, num_bytes = found.groups.get(name, (0, 0))
+        print(f"  {name:<44}{now.get(name, 0):>12,}{documents:>12,}{num_bytes / 1e6:>12.1f}")
+    if found.unscored:
+        print(f"  of the kept, {found.unscored:,} have yet to be scored by a classifier")
+
+
+def _columns(chain: Sequence[Step]) -> list[pa.Field]:
+    """The fields that the deciding steps read: what they need and what they have added."""
+    known = {field.name: field for field in [*READ_SCHEMA, *(f for s in chain for f in s.adds)]}
+    wanted = {name for step in chain if step.decide for name in (*step.needs, *_added(step))}
+    return [field for name, field in known.items() if name in wanted - _UNREAD]
+
+
+def _added(step: Step) -> list[str]:
+    return [field.name for field in step.adds]
+
+
+def _same_model(old: Manifest, recipe: "Recipe", name: str) -> bool:
+    """Whether the stored scores are those of the recipe's classifier, as far as its table says."""
+    now = run.config_of(recipe)
+    tables = [config["dataprep"].get(name, {}) for config in (old.config, now)]
+    same = [{**table, "threshold": None} for table in tables]
+    return bool(same[0] == same[1] and old.config["seed"] == now["seed"])
+
+
+def _unscored(table: pa.Table, steps: list[Step]) -> int:
+    missing = np.zeros(table.num_rows, np.bool_)
+    for step in steps:
+        if step.of_living:
+            missing |= pc.is_null(table[step.adds[0].name]).to_numpy()
+    return int(np.count_nonzero(missing & pc.is_null(table["drop_reason"]).to_numpy()))
