@@ -49,10 +49,13 @@ class Extracted(NamedTuple):
     """Address of the licence that the page links to as such."""
 
 
-def extract(html: bytes, encoding_hint: str | None, extractor: Extractor) -> Extracted | str:
+def extract(
+    html: bytes, encoding_hint: str | None, extractor: Extractor, *, with_url: bool = True
+) -> Extracted | str:
     """The article of a page, or the reason why there is none.
 
-    `encoding_hint` is the charset of the HTTP header. Reasons: `no_text`, and `page_too_complex`
+    `encoding_hint` is the charset of the HTTP header; `with_url` False leaves out the search for
+    the page's address, for a caller who knows it. Reasons: `no_text`, and `page_too_complex`
     for a page so built that parsing it would take seconds.
     """
     content = decode(html, encoding_hint)
@@ -63,7 +66,7 @@ def extract(html: bytes, encoding_hint: str | None, extractor: Extractor) -> Ext
     root = tree.document.document_element if tree.document is not None else None
     if root is None:
         return "no_text"
-    url, license = _stated(tree, seen)
+    url, license = _stated(tree, seen, with_url)
     passages = _take_out(tree) if seen.may_hold_passages else []
     article = find_article(_main_content(tree))
     if extractor == "precise":
@@ -119,11 +122,11 @@ def _main_content(tree: Any) -> str:
     )
 
 
-def _stated(tree: Any, seen: Scan) -> tuple[str | None, str | None]:
+def _stated(tree: Any, seen: Scan, with_url: bool) -> tuple[str | None, str | None]:
     """Canonical address and licence as the page states them."""
     url: str | None = None
     license: str | None = None
-    if tree.head is not None:
+    if with_url and tree.head is not None:
         for node in tree.head.query_selector_all('link[rel~="canonical"]').values():
             url = url or _absolute(node.getattr("href"))
     if seen.may_state_license:

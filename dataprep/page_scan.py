@@ -56,7 +56,8 @@ _TION = _packed("tion")  # of option
 # math, mjx-container, math/tex, mathjax, katex, latex, class="tex", blob-code.
 _PRE, _CODE, _XMP, _STIN = (_packed(name) for name in ("pre", "code", "xmp", "stin"))
 _MATH, _MJX, _ATEX, _TEX = (_packed(name) for name in ("math", "mjx-", "atex", 'tex"'))
-_BLOB, _LICE = (_packed(name) for name in ("blob", "lice"))
+# License or licence.
+_BLOB, _ICEN = (_packed(name) for name in ("blob", "icen"))
 
 
 @kernel
@@ -107,7 +108,7 @@ def scan_tags(html: Bytes) -> tuple[int, int, bool, bool]:
                 while at < end and html[at] != byte:
                     window = (window << 8 | html[at] | 32) & _FOUR_BYTES
                     passages |= window in (_MATH, _ATEX, _BLOB)
-                    license |= window == _LICE
+                    license |= window == _ICEN
                     at += 1
                 passages |= (window << 8 | 34) & _FOUR_BYTES == _TEX
                 in_word = False
@@ -118,7 +119,7 @@ def scan_tags(html: Bytes) -> tuple[int, int, bool, bool]:
             else:
                 window = (window << 8 | byte | 32) & _FOUR_BYTES
                 passages |= window in (_MATH, _ATEX, _BLOB)
-                license |= window == _LICE
+                license |= window == _ICEN
                 if not in_word:
                     attributes += 1
                     in_word = True

@@ -153,7 +153,7 @@ def _text(
         return Extracted(decode(raw, charset), None, None, None, None)
     if content_type is None and not _looks_like_html(raw):
         return PassedOver("content_type")
-    return extract(raw, charset, source.extractor)
+    return extract(raw, charset, source.extractor, with_url=False)
 
 
 def _record(

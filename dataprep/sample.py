@@ -4,6 +4,7 @@ The same files and the same limit give the same records, whatever the workers.
 """
 
 import itertools
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
@@ -26,13 +27,17 @@ def quotas(shards: Sequence[Shard], limit: int | None) -> list[int | None]:
 
 
 def read_first(
-    shard: Shard, source: Source, config: Dataprep, records_max: int | None
+    shard: Shard,
+    source: Source,
+    config: Dataprep,
+    records_max: int | None,
+    passed_over: Counter[str] | None = None,
 ) -> Iterator[tuple[pa.Table, pa.Table]]:
     """The first `records_max` records of a shard as `read_shard` gives them; None means all."""
     left = records_max
     if left == 0:
         return
-    for table, refused in read_shard(shard, source, config):
+    for table, refused in read_shard(shard, source, config, passed_over=passed_over):
         if left is not None:
             table, refused = table.slice(0, left), refused.slice(0, max(0, left - table.num_rows))
             left -= table.num_rows + refused.num_rows

@@ -92,7 +92,7 @@ def process_shard(
         return
     steps = chain(config, models)
     with open_stage(work, index, steps, config.near_duplicates) as stage:
-        for table, refused in read_first(shard, source, config, records_max):
+        for table, refused in read_first(shard, source, config, records_max, stage.passed_over):
             stage.refuse(refused)
             if table.num_rows:
                 stage.add(apply_chain(steps, table))

@@ -268,3 +268,17 @@ def test_real_archives_are_read_or_refused(shared_data: Path) -> None:
         *("Record", "PassedOver", "arc_file", "truncated", "corrupt"),
         *("no_text", "text_empty", "bad_http"),
     }
+
+
+def test_what_is_passed_over_is_in_the_counts(tmp_path: Path) -> None:
+    from dataprep.shard import process_shard
+    from dataprep.stage import read_counts
+    from dataprep.workspace import Workspace
+
+    (tmp_path / "a.warc").write_bytes(record(kind="revisit") + record() + record(status="500"))
+    source = Source(name="s", kind="warc", paths=("*.warc",))
+    (shard,) = read.shards([source], tmp_path)
+    work = Workspace(tmp_path / "work")
+    process_shard(work, 0, shard, source, LIMITS, {})
+    counts = read_counts(work, [0])
+    assert (counts["records_read"], counts["documents_in"], counts["passed_over"]) == (1, 1, 2)
