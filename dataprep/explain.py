@@ -129,7 +129,7 @@ def _rules(row: Mapping[str, Any], config: Dataprep | None) -> list[str]:
     return lines
 
 
-def _cluster(directory: Path, manifest: Manifest, row: Mapping[str, Any]) -> list[str]:
+def _cluster(directory: Location, manifest: Manifest, row: Mapping[str, Any]) -> list[str]:
     """The documents that were dropped for the same survivor: the evidence of deduplication."""
     if row["cluster_id"] is None:
         return []

@@ -95,7 +95,8 @@ def process_shard(
         return
     steps = chain(config, models)
     with open_stage(work, index, steps, config.near_duplicates) as stage:
-        for table, refused in read_shard(shard, source, config, records_max):
+        batches = read_shard(shard, source, config, records_max, stage.passed_over)
+        for table, refused in batches:
             stage.refuse(refused)
             if table.num_rows:
                 stage.add(apply_chain(steps, table))
