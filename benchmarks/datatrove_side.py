@@ -2,21 +2,27 @@
 
     python -m benchmarks.datatrove_side decide DOCUMENTS.jsonl OUTPUT.jsonl
     python -m benchmarks.datatrove_side time DOCUMENTS.jsonl REPEATS
+    python -m benchmarks.datatrove_side pass FOLDER REPEATS
 
 `DOCUMENTS` holds one JSON object a line with `text`. `decide` writes, for each document, what each
 of four filters says (null: kept, else its reason) and where datatrove's words lie in the text, in
 bytes. `time` prints one JSON object: seconds of each repeat, by filter, with datatrove's own word
-splitter and with `str.split` in its place; and of its whole pipeline with PII removal.
+splitter, with `str.split` in its place, and with C4's sentences split by a pattern as well. `pass`
+prints the seconds of its whole pipeline, from FOLDER's JSON lines through the filters and the
+removal of personal data to JSON lines.
 """
 
 import json
+import re
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from datatrove.data import Document
+from datatrove.executor import LocalPipelineExecutor
 from datatrove.pipeline.filters import (
     C4QualityFilter,
     FineWebQualityFilter,
@@ -24,6 +30,8 @@ from datatrove.pipeline.filters import (
     GopherRepetitionFilter,
 )
 from datatrove.pipeline.formatters import PIIFormatter
+from datatrove.pipeline.readers import JsonlReader
+from datatrove.pipeline.writers import JsonlWriter
 from datatrove.utils import text as datatrove_text
 
 FILTERS: dict[str, Callable[[], Any]] = {
@@ -76,10 +84,15 @@ def places(text: str, words: list[str]) -> list[int]:
 
 def timed(path: Path, repeats: int) -> dict[str, Any]:
     texts = [document.text for document in documents(path)]
-    split = datatrove_text.split_into_words
+    split, into_sentences = datatrove_text.split_into_words, datatrove_text.split_into_sentences
     result: dict[str, Any] = {"documents": len(texts)}
-    for splitter, words in (("own", split), ("spaces", lambda text, language=None: text.split())):
-        _replace(words)
+    for splitter, words, sentences in (
+        ("own", split, into_sentences),
+        ("spaces", _spaces, into_sentences),
+        ("no_tokenizer", _spaces, _pattern),
+    ):
+        _replace("split_into_words", words)
+        _replace("split_into_sentences", sentences)
         for name, make in FILTERS.items():
             one = make()
             one.filter(Document(text=texts[0], id="0"))
@@ -87,21 +100,45 @@ def timed(path: Path, repeats: int) -> dict[str, Any]:
                 _seconds(lambda one=one: [one.filter(Document(text=t, id="0")) for t in texts])
                 for _ in range(repeats)
             ]
-    _replace(split)
-    formatter = PIIFormatter()
-    result["pii"] = [_seconds(lambda: [formatter.format(t) for t in texts]) for _ in range(repeats)]
     return result
 
 
-def _replace(words: Callable[..., list[str]]) -> None:
-    """Let every filter split with `words`; the cache of the last texts would flatter repeats."""
-    for name in _MODULES:
-        module = sys.modules[f"datatrove.pipeline.filters.{name}"]
-        if hasattr(module, "split_into_words"):
-            module.split_into_words = words  # type: ignore[attr-defined]
+def whole_pass(folder: Path, repeats: int) -> list[float]:
+    seconds = []
+    for _ in range(repeats):
+        with tempfile.TemporaryDirectory() as output:
+            executor = LocalPipelineExecutor(
+                [
+                    JsonlReader(str(folder)),
+                    *(make() for make in FILTERS.values()),
+                    PIIFormatter(),
+                    JsonlWriter(f"{output}/out", compression=None),
+                ],
+                tasks=1,
+                logging_dir=f"{output}/logs",
+            )
+            seconds.append(_seconds(executor.run))
+    return seconds
+
+
+def _spaces(text: str, language: str | None = None) -> list[str]:
+    return text.split()
+
+
+def _pattern(text: str, language: str | None = None) -> list[str]:
+    return re.split(r"(?<=[.!?])\s+", text)
+
+
+def _replace(name: str, function: Callable[..., list[str]]) -> None:
+    """Let every filter split with `function`."""
+    for file in _MODULES:
+        module = sys.modules[f"datatrove.pipeline.filters.{file}"]
+        if hasattr(module, name):
+            setattr(module, name, function)
 
 
 def _seconds(work: Callable[[], object]) -> float:
+    # The cache of the last texts would flatter a repeat.
     datatrove_text.split_into_parts.cache_clear()
     start = time.perf_counter()
     work()
@@ -112,5 +149,7 @@ if __name__ == "__main__":
     command, source, argument = sys.argv[1:]
     if command == "decide":
         decide(Path(source), Path(argument))
+    elif command == "pass":
+        print(json.dumps(whole_pass(Path(source), int(argument))))
     else:
         print(json.dumps(timed(Path(source), int(argument))))
