@@ -1,7 +1,7 @@
 """Repair of wrongly decoded text (ftfy), and traditional Chinese made simplified (OpenCC).
 
-Both work on a row at a time, in Python, so a pattern over the whole column finds the rows that they
-could change first: 0.3 % of good documents, and nearly all damaged ones (docs/language.md).
+Both work on a row at a time, in Python, so a pattern over the whole column first finds the rows
+that they could change.
 """
 
 import functools
@@ -80,7 +80,7 @@ def _converter() -> "opencc.OpenCC":
 
 @functools.cache
 def _traditional_pattern() -> str:
-    """A class of the characters that change; 40 ms, once for each process."""
+    """A class of the characters that change; 20 ms, once for each process."""
     characters = [chr(code) for first, last in _HAN for code in range(first, last + 1)]
     converted = _converter().convert("\n".join(characters)).split("\n")
     pairs = zip(characters, converted, strict=True)
