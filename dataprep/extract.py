@@ -59,7 +59,8 @@ def extract(
     for a page so built that parsing it would take seconds.
     """
     content = decode(html, encoding_hint)
-    seen = scan(content.encode())
+    # Tags in UTF-16 hold zeros; in every other encoding of the web they are ASCII.
+    seen = scan(content.encode() if b"\0" in html else html)
     if seen.is_too_complex:
         return "page_too_complex"
     tree: Any = HTMLTree.parse(content)

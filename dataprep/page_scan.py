@@ -32,7 +32,7 @@ class Scan(NamedTuple):
 
 
 def scan(html: bytes) -> Scan:
-    """Look over the bytes of a page in UTF-8."""
+    """Look over the bytes of a page, in an encoding whose tags are ASCII."""
     attributes, depth, passages, license = scan_tags(np.frombuffer(html, np.uint8))
     too_complex = attributes > ATTRIBUTES_MAX or depth * len(html) > DEPTH_BYTES_MAX
     return Scan(too_complex, passages, license)
