@@ -43,7 +43,7 @@ def explain_command(
     from dataprep.explain import explain
     from launch.recipe import load_recipe
 
-    print(explain(load_recipe(target).documents, document))
+    print(explain(load_recipe(target).published_documents, document))
 
 
 @app.command("train-classifier")

@@ -26,6 +26,7 @@ import functools
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from dataprep import chinese_kernels as k
 from dataprep.arrow_buffers import text_buffers
@@ -44,7 +45,9 @@ NAMES = (
     "digit_characters",
     "broken_characters",
 )
-FIELDS = tuple(pa.field(f"chinese_{name}", pa.float64(), nullable=False) for name in NAMES)
+FIELDS = tuple(pa.field(f"chinese_{name}", pa.float64()) for name in NAMES)
+# What says something of Chinese only; null in other languages.
+_OF_CHINESE = frozenset(NAMES[:5]) | {"signs_between_han"}
 
 # Grammatical words of modern and of classical Chinese, in both scripts.
 FUNCTION_CHARACTERS = (
@@ -66,8 +69,12 @@ Signals = dict[str, npt.NDArray[np.float64]]
 
 
 def make_step() -> Step:
-    """The step `chinese`: adds the columns of `FIELDS`, for every row, whatever its language."""
-    return Step(name="chinese", needs=("text",), adds=FIELDS, apply=_apply)
+    """The step `chinese`: adds the columns of `FIELDS`, float64.
+
+    Those that know what Chinese is are null in every other language, Japanese too: no rule judges
+    there. What repeats and what an encoding broke is measured in every row.
+    """
+    return Step(name="chinese", needs=("text", "language"), adds=FIELDS, apply=_apply)
 
 
 def measure(text: pa.ChunkedArray | pa.Array) -> Signals:
@@ -156,6 +163,8 @@ def _share(
 
 def _apply(table: pa.Table) -> pa.Table:
     signals = measure(table["text"])
+    foreign = ~np.asarray(pc.equal(table["language"], "zh").to_numpy(), np.bool_)
     for field, name in zip(FIELDS, NAMES, strict=True):
-        table = table.append_column(field, pa.array(signals[name], field.type))
+        unknown = foreign if name in _OF_CHINESE else None
+        table = table.append_column(field, pa.array(signals[name], field.type, mask=unknown))
     return table

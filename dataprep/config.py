@@ -86,6 +86,40 @@ class Normalize(Model):
     """simplified: traditional characters of Chinese text are converted (OpenCC)."""
 
 
+class Urls(Model):
+    """Table `[dataprep.urls]`: lists, one entry a line (also .gz), that a document's URL meets."""
+
+    blocked_domains: tuple[str, ...] = ()
+    """Files of domains; a document of one, or of a domain below it, is dropped."""
+    allowed_domains: tuple[str, ...] = ()
+    """Files of domains that no other list of this table judges."""
+    blocked_urls: tuple[str, ...] = ()
+    """Files of addresses that are dropped; scheme, `www.` and a last `/` do not count."""
+    blocked_words: tuple[str, ...] = ()
+    """Files of words; one of them in an address drops the document."""
+    soft_words: tuple[str, ...] = ()
+    """Files of words of which an address may hold some."""
+    soft_words_max: int = Field(1, ge=0)
+    """Most soft words of an address that is kept."""
+    blocked_substrings: tuple[str, ...] = ()
+    """Files of strings; one of them anywhere in an address, in words too, drops the document."""
+
+
+class KeywordList(Model):
+    """A table `[[dataprep.keywords]]`: a list of words or phrases that texts are searched for."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,49}$")
+    """Name of the list: its column is `keywords_NAME`, its reason `keywords.NAME`."""
+    paths: tuple[str, ...] = Field(min_length=1)
+    """Files of words, one a line (also .gz)."""
+    languages: tuple[str, ...] = ()
+    """Languages whose documents are searched; empty: all."""
+    matches_max: int | None = Field(None, ge=0)
+    """Most occurrences in a document that is kept; unset: any number."""
+    share_max: float | None = Field(None, ge=0.0, le=1.0)
+    """Largest share of a text's bytes in such words, 0 to 1; unset: any share."""
+
+
 class Pii(Model):
     """Table `[dataprep.pii]`: personal data in text, url and meta of every document."""
 
@@ -202,6 +236,10 @@ class Dataprep(Model):
     """Share of unreadable records above which the job stops, 0 to 1."""
     normalize: Normalize = Normalize()
     """Repair and conversion of text."""
+    urls: Urls | None = None
+    """Lists of domains, addresses and words in them."""
+    keywords: tuple[KeywordList, ...] = ()
+    """Lists of words in texts."""
     pii: Pii = Pii()
     """Removal of personal data."""
     near_duplicates: NearDuplicates = NearDuplicates()
@@ -239,6 +277,14 @@ class Dataprep(Model):
         if self.output is not None and not parse(self.output).key:
             expected = "s3://BUCKET/KEY: documents have a place of their own in the bucket"
             raise UserError("dataprep.output", f"'{self.output}'", expected)
+        return self
+
+    @model_validator(mode="after")
+    def _check_keywords(self) -> Self:
+        names = [table.name for table in self.keywords]
+        for name in names:
+            if names.count(name) > 1:
+                raise UserError("dataprep.keywords", f"two lists '{name}'", "a name for each")
         return self
 
     @model_validator(mode="after")

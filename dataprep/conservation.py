@@ -83,13 +83,15 @@ def conservation(
     documents_in: int,
     quarantined: int,
     bytes_in: int,
+    passed_over: int = 0,
 ) -> dict[str, Any]:
     """The manifest's facts, if what was read equals what was written.
 
     `counts` are the merged counts of all shards' written rows; the other numbers were counted by
     the readers, independently. The laws: records read = documents in + quarantined; documents in
     = kept + dropped, over all reasons; bytes in = bytes kept + bytes dropped + bytes removed by
-    all steps (net: what a step added counts as negative).
+    all steps (net: what a step added counts as negative). Records of archives that are no
+    documents by their kind were `passed_over`: they are counted beside these laws.
 
     Raises ConservationError with both sides of the first law that does not hold.
     """
@@ -114,6 +116,7 @@ def conservation(
         "records_read": records_read,
         "documents_in": documents_in,
         "quarantined": quarantined,
+        "passed_over": passed_over,
         "kept": counts["kept"],
         "dropped": dict(counts["dropped"]),
         "bytes_in": bytes_in,

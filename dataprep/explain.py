@@ -25,12 +25,13 @@ from dataprep.explain_rules import verdicts
 from launch.config import parse_model
 from launch.errors import UserError
 from launch.manifest import Manifest
+from launch.store import Location, join, open_random
 
 _SAMPLE_CHARACTERS = 300
 _MEMBERS_MAX = 10
 
 
-def explain(directory: Path, document: str) -> str:
+def explain(directory: Location, document: str) -> str:
     """What became of `document`: its id, or its content hash as 32 hexadecimal digits.
 
     Several documents can share a content hash; each gets its own paragraph. A record that could
@@ -55,7 +56,7 @@ def explain(directory: Path, document: str) -> str:
     )  # fmt: skip
 
 
-def find(directory: Path, manifest: Manifest, document: str) -> list[dict[str, Any]]:
+def find(directory: Location, manifest: Manifest, document: str) -> list[dict[str, Any]]:
     """Rows of the written documents with this id or content hash, each with its `part`.
 
     Row groups whose statistics exclude it are not read; of the others only the key columns are,
@@ -69,7 +70,8 @@ def find(directory: Path, manifest: Manifest, document: str) -> list[dict[str, A
         *dropped_files(manifest),
     ]
     for path in files:
-        with pq.ParquetFile(directory / path) as file:
+        location = str(join(directory, path))
+        with open_random(location) as stream, pq.ParquetFile(stream) as file:
             for group in range(file.num_row_groups):
                 key = file.read_row_group(group, columns=[column])[column]
                 places = pc.indices_nonzero(pc.equal(key, wanted))
@@ -89,12 +91,15 @@ def _key(document: str) -> tuple[str, pa.Scalar]:
     return "id", pa.scalar(document, pa.string())
 
 
-def _find_quarantined(directory: Path, manifest: Manifest, document: str) -> list[dict[str, Any]]:
+def _find_quarantined(
+    directory: Location, manifest: Manifest, document: str
+) -> list[dict[str, Any]]:
     source, _, place = document.partition(":")
     path, _, row = place.rpartition("#")
     rows = []
     for name in quarantine_files(manifest):
-        table = pq.read_table(directory / name)
+        with open_random(str(join(directory, name))) as stream:
+            table = pq.read_table(stream)
         same_place = pc.and_(pc.equal(table["source"], source), pc.equal(table["path"], path))
         for record in table.filter(same_place).to_pylist():
             if str(record["row"]) == row:
@@ -124,7 +129,7 @@ def _rules(row: Mapping[str, Any], config: Dataprep | None) -> list[str]:
     return lines
 
 
-def _cluster(directory: Path, manifest: Manifest, row: Mapping[str, Any]) -> list[str]:
+def _cluster(directory: Location, manifest: Manifest, row: Mapping[str, Any]) -> list[str]:
     """The documents that were dropped for the same survivor: the evidence of deduplication."""
     if row["cluster_id"] is None:
         return []

@@ -4,7 +4,7 @@
     parse       once, by resiliparse
     take out    code and equations, which no extractor may touch   (code_blocks, mathematics)
     extract     fast: resiliparse's main content and the run of its blocks that is the article
-                (main_text); precise: trafilatura                  (extract_precise)
+                (main_text); precise: what trafilatura agrees on   (extract_precise)
     put back    code and equations                                 (verbatim)
 
 Nothing is remembered from one page to the next: a page gives the same text every time.
@@ -19,7 +19,7 @@ from resiliparse.parse.encoding import bytes_to_str, detect_encoding, map_encodi
 from resiliparse.parse.html import HTMLTree
 
 from dataprep import code_blocks, mathematics
-from dataprep.main_text import main_text
+from dataprep.main_text import find_article, joined
 from dataprep.page_scan import Scan, scan
 from dataprep.verbatim import Passage, mark, restore, without_marks
 
@@ -49,27 +49,33 @@ class Extracted(NamedTuple):
     """Address of the licence that the page links to as such."""
 
 
-def extract(html: bytes, encoding_hint: str | None, extractor: Extractor) -> Extracted | str:
+def extract(
+    html: bytes, encoding_hint: str | None, extractor: Extractor, *, with_url: bool = True
+) -> Extracted | str:
     """The article of a page, or the reason why there is none.
 
-    `encoding_hint` is the charset of the HTTP header. Reasons: `no_text`, and `page_too_complex`
+    `encoding_hint` is the charset of the HTTP header; `with_url` False leaves out the search for
+    the page's address, for a caller who knows it. Reasons: `no_text`, and `page_too_complex`
     for a page so built that parsing it would take seconds.
     """
-    seen = scan(html)
+    content = decode(html, encoding_hint)
+    seen = scan(content.encode())
     if seen.is_too_complex:
         return "page_too_complex"
-    tree: Any = HTMLTree.parse(decode(html, encoding_hint))
+    tree: Any = HTMLTree.parse(content)
     root = tree.document.document_element if tree.document is not None else None
     if root is None:
         return "no_text"
-    url, license = _stated(tree, seen)
+    url, license = _stated(tree, seen, with_url)
     passages = _take_out(tree) if seen.may_hold_passages else []
+    article = find_article(_main_content(tree))
     if extractor == "precise":
+        # Imported here: it costs a second, which the fast extractor need not wait for.
         from dataprep.extract_precise import precise_text
 
-        text = precise_text(str(tree))
+        text = precise_text(str(tree), article)
     else:
-        text = main_text(_main_content(tree))
+        text = joined(article)
     text = restore(text, passages).strip("\n")
     if not text or text.isspace():
         return "no_text"
@@ -116,15 +122,15 @@ def _main_content(tree: Any) -> str:
     )
 
 
-def _stated(tree: Any, seen: Scan) -> tuple[str | None, str | None]:
+def _stated(tree: Any, seen: Scan, with_url: bool) -> tuple[str | None, str | None]:
     """Canonical address and licence as the page states them."""
     url: str | None = None
     license: str | None = None
-    if tree.head is not None:
-        for node in tree.head.query_selector_all('link[rel~="canonical"]'):
+    if with_url and tree.head is not None:
+        for node in tree.head.query_selector_all('link[rel~="canonical"]').values():
             url = url or _absolute(node.getattr("href"))
     if seen.may_state_license:
-        for node in tree.document.query_selector_all('[rel~="license"]'):
+        for node in tree.document.query_selector_all('[rel~="license"]').values():
             license = license or _absolute(node.getattr("href"))
     return url, license
 
@@ -132,7 +138,8 @@ def _stated(tree: Any, seen: Scan) -> tuple[str | None, str | None]:
 def _take_out(tree: Any) -> list[Passage]:
     """Code and equations of a page, in whose places the tree then holds marks."""
     passages: list[Passage] = []
-    found = list(tree.document.query_selector_all(_SELECTOR))
+    # `values` is one search; going over the list searches again for every element of it.
+    found = tree.document.query_selector_all(_SELECTOR).values()
     has_scripts = any(node.tag == "script" for node in found)
     for node in found:
         if node.tag in _CODE_TAGS or node.matches(".syntaxhighlighter"):
@@ -153,8 +160,27 @@ def _replace(tree: Any, node: Any, passage: Passage | None, passages: list[Passa
         paragraph = tree.create_element("p")
         paragraph.append_child(standing)
         standing = paragraph
-    node.replace_with(standing)
+    _keep_lists(tree, node)
+    figure = node.closest("figure")
+    if figure is None:
+        node.replace_with(standing)
+    else:
+        # Some put code into figures, which resiliparse takes for pictures.
+        figure.before(standing)
+        node.remove()
     passages.append(passage)
+
+
+def _keep_lists(tree: Any, node: Any) -> None:
+    """Make the lists around a passage numbered ones.
+
+    resiliparse leaves out every `ul` near the top of a page, which is a menu more often than not.
+    """
+    while (bulleted := node.closest("ul")) is not None:
+        numbered = tree.create_element("ol")
+        for child in bulleted.child_nodes.values():
+            numbered.append_child(child)
+        bulleted.replace_with(numbered)
 
 
 def _absolute(address: str | None) -> str | None:

@@ -48,13 +48,20 @@ def record_of(
     try:
         url = as_text(field_of(value, columns.url)) if columns.url is not None else None
         stated = as_text(field_of(value, columns.license)) if columns.license is not None else None
-        named = ((key, as_text(field_of(value, key))) for key in columns.meta)
-        meta = tuple((key, found) for key, found in named if found is not None)
+        meta: tuple[tuple[str, str], ...] = ()
+        if columns.meta:
+            named = ((key, as_text(field_of(value, key))) for key in columns.meta)
+            meta = tuple((key, found) for key, found in named if found is not None)
     except TypeError:
         return "bad_value"
-    for found in (identity, url, stated, *(content for _, content in meta)):
-        if found is not None and longer_than(found, limits.document_bytes_max):
-            return "field_too_long"
+    bytes_max = limits.document_bytes_max
+    if (
+        longer_than(identity, bytes_max)
+        or (url is not None and longer_than(url, bytes_max))
+        or (stated is not None and longer_than(stated, bytes_max))
+        or any(longer_than(content, bytes_max) for _, content in meta)
+    ):
+        return "field_too_long"
     return Record(id_prefix + identity, text, url, stated or source.license, meta)
 
 

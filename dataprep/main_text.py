@@ -61,13 +61,40 @@ class Block(NamedTuple):
         return self.link_bytes / (self.plain_bytes + self.link_bytes)
 
 
-def main_text(markup: str) -> str:
-    """The article's text: blocks apart by a blank line, list items and table rows by a line feed.
+def find_article(markup: str) -> list[Block]:
+    """The blocks that are the article's, in order.
 
     `markup` is `extract_plain_text(…, preserve_formatting="minimal_html", links=True)`.
     """
     blocks = list(read_blocks(markup))
-    return _joined(_article(blocks))
+    first, last = _largest_run([_score(block) for block in blocks])
+    run = blocks[first:last]
+    total = sum(block.plain_bytes for block in run)
+    if total <= ARTICLE_SHARE_MIN * sum(block.plain_bytes for block in blocks):
+        return blocks
+    bare = sum(block.plain_bytes for block in run if block.kind == "bare")
+    in_paragraphs = total - bare >= PARAGRAPH_SHARE * total
+    return [
+        block
+        for index, block in enumerate(blocks)
+        if block.is_kept or (first <= index < last and _belongs(block, in_paragraphs))
+    ]
+
+
+def joined(blocks: list[Block]) -> str:
+    """The text of blocks: apart by a blank line, items, rows and bare lines by a line feed."""
+    parts: list[str] = []
+    before: Kind | None = None
+    for block in blocks:
+        if before is not None:
+            close = block.kind == before and before in ("item", "row", "bare")
+            parts.append("\n" if close else "\n\n")
+        text = block.text
+        if block.kind == "row":
+            text = text.replace("\t\t", "\t")
+        parts.append(f"- {text}" if block.kind == "item" else text)
+        before = block.kind
+    return "".join(parts)
 
 
 def read_blocks(markup: str) -> Iterator[Block]:
@@ -154,40 +181,9 @@ def _largest_run(scores: list[float]) -> tuple[int, int]:
     return first, last
 
 
-def _article(blocks: list[Block]) -> list[Block]:
-    """The blocks that are the article's."""
-    first, last = _largest_run([_score(block) for block in blocks])
-    run = blocks[first:last]
-    total = sum(block.plain_bytes for block in run)
-    if total <= ARTICLE_SHARE_MIN * sum(block.plain_bytes for block in blocks):
-        return blocks
-    bare = sum(block.plain_bytes for block in run if block.kind == "bare")
-    in_paragraphs = total - bare >= PARAGRAPH_SHARE * total
-    return [
-        block
-        for index, block in enumerate(blocks)
-        if block.is_kept or (first <= index < last and _belongs(block, in_paragraphs))
-    ]
-
-
 def _belongs(block: Block, in_paragraphs: bool) -> bool:
     """Whether a block within the article's run is part of it."""
     if block.link_share > LINK_SHARE_MAX:
         return False
     num_bytes = block.plain_bytes + block.link_bytes
     return not (in_paragraphs and block.kind == "bare" and num_bytes < BARE_BYTES_MIN)
-
-
-def _joined(blocks: list[Block]) -> str:
-    parts: list[str] = []
-    before: Kind | None = None
-    for block in blocks:
-        if before is not None:
-            close = block.kind == before and before in ("item", "row", "bare")
-            parts.append("\n" if close else "\n\n")
-        text = block.text
-        if block.kind == "row":
-            text = text.replace("\t\t", "\t")
-        parts.append(f"- {text}" if block.kind == "item" else text)
-        before = block.kind
-    return "".join(parts)

@@ -66,7 +66,7 @@ def _passage(tex: str, is_display: bool) -> Passage | None:
 
 def _tex(node: Any) -> str:
     """The TeX of an equation's element, or an empty string."""
-    for annotation in node.query_selector_all("annotation"):
+    for annotation in node.query_selector_all("annotation").values():
         if "tex" in (annotation.getattr("encoding") or "").lower():
             return (annotation.text_content or "").strip()
     if node.tag == "img":

@@ -32,7 +32,7 @@ class Scan(NamedTuple):
 
 
 def scan(html: bytes) -> Scan:
-    """Look over the bytes of a page, in any encoding that has ASCII in it."""
+    """Look over the bytes of a page in UTF-8."""
     attributes, depth, passages, license = scan_tags(np.frombuffer(html, np.uint8))
     too_complex = attributes > ATTRIBUTES_MAX or depth * len(html) > DEPTH_BYTES_MAX
     return Scan(too_complex, passages, license)
@@ -53,10 +53,11 @@ _IMG, _META, _LINK, _NPUT = (_packed(name) for name in ("img", "meta", "link", "
 _TD, _TR, _TH, _DD, _DT = (_packed(name) for name in ("td", "tr", "th", "dd", "dt"))
 _TION = _packed("tion")  # of option
 # Tags of code, and what stands in the attributes of code and equations: pre and code, xmp, listing,
-# math, mjx-container, math/tex, mathjax, katex, latex, class="tex", highlight, syntaxhighlighter.
+# math, mjx-container, math/tex, mathjax, katex, latex, class="tex", blob-code.
 _PRE, _CODE, _XMP, _STIN = (_packed(name) for name in ("pre", "code", "xmp", "stin"))
 _MATH, _MJX, _ATEX, _TEX = (_packed(name) for name in ("math", "mjx-", "atex", 'tex"'))
-_HLIG, _LICE = (_packed(name) for name in ("hlig", "lice"))
+# License or licence.
+_BLOB, _ICEN = (_packed(name) for name in ("blob", "icen"))
 
 
 @kernel
@@ -106,8 +107,8 @@ def scan_tags(html: Bytes) -> tuple[int, int, bool, bool]:
                 at += 1
                 while at < end and html[at] != byte:
                     window = (window << 8 | html[at] | 32) & _FOUR_BYTES
-                    passages |= window in (_MATH, _ATEX, _HLIG)
-                    license |= window == _LICE
+                    passages |= window in (_MATH, _ATEX, _BLOB)
+                    license |= window == _ICEN
                     at += 1
                 passages |= (window << 8 | 34) & _FOUR_BYTES == _TEX
                 in_word = False
@@ -117,7 +118,8 @@ def scan_tags(html: Bytes) -> tuple[int, int, bool, bool]:
                 window = 0
             else:
                 window = (window << 8 | byte | 32) & _FOUR_BYTES
-                passages |= window == _MATH
+                passages |= window in (_MATH, _ATEX, _BLOB)
+                license |= window == _ICEN
                 if not in_word:
                     attributes += 1
                     in_word = True

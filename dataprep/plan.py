@@ -124,7 +124,7 @@ def print_plan(recipe: "Recipe", inputs: Sequence[Input], current: Manifest | No
     shards = read.shards(recipe.sources, Path.cwd())
     total_bytes = sum(part.num_bytes for part in shards)
     near = recipe.dataprep.near_duplicates
-    print(f"dataprep: {recipe.documents}" + (" is up to date" if current else ""))
+    print(f"dataprep: {recipe.published_documents}" + (" is up to date" if current else ""))
     print(f"  inputs  {len(inputs)}, {total_bytes / 1e6:.1f} MB in {len(shards)} shards")
     for source, table in enumerate(recipe.sources):
         own = [part for part in shards if part.source_index == source]

@@ -228,7 +228,7 @@ def _parts_of_row_groups(file: File) -> Iterator[File]:
     if file.num_bytes <= _PART_BYTES:
         yield file
         return
-    found = read_parquet.runs(file.path, _PART_BYTES)
+    found = read_parquet.runs(file.path, file.num_bytes, _PART_BYTES)
     if len(found) < 2:
         yield file
         return

@@ -38,7 +38,7 @@ def read_rows(file: File, columns: Columns) -> Iterator[Rows | Refusal]:
                 check_buffers(picked)
                 yield Rows(row, picked)
                 row += batch.num_rows
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
         unreadable = isinstance(error, OSError) and error.errno is not None
         reason = "unreadable" if unreadable else "corrupt"
         yield Refusal(file.name, None, row, None, None, reason)

@@ -8,6 +8,7 @@ bad_csv (quotes that do not pair, or another number of fields than the header ha
 """
 
 import csv
+from collections import Counter
 from collections.abc import Iterator
 
 import numpy as np
@@ -94,7 +95,7 @@ def _fields(span: Span | BrokenStream, delimiter: str) -> list[str] | str:
 
 
 def _check_header(header: list[str], file: File, source: Source) -> None:
-    repeated = {name for name in header if header.count(name) > 1}
+    repeated = [name for name, count in Counter(header).items() if count > 1]
     if repeated:
         got = f"column '{min(repeated)}' twice"
         raise UserError(f"{file.name}: header", got, "different names")

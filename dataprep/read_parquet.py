@@ -9,16 +9,16 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dataprep.arrow_rows import Rows, find_columns, pick, string_columns
+from dataprep.arrow_rows import Rows, check_buffers, find_columns, pick, string_columns
 from dataprep.config import Columns
 from dataprep.records import BATCH_BYTES, File, Refusal
 from launch.store import open_random
 
 _ROWS_MAX = 8192
-# Parquet may store once what many rows share. Columns up to this size are read as dictionaries, so
-# that it stays shared (which is faster too); larger ones would be copied twice on the way, so they
-# are written out instead, few rows at a time.
-_DICTIONARY_BYTES_MAX = 64 << 20
+# Parquet may store once what many rows share. Row groups up to this size are read as dictionaries,
+# so that it stays shared (which is faster too); a huge value would be copied twice on the way, so
+# larger ones are written out instead, few rows at a time.
+_DICTIONARY_BYTES_MAX = 128 << 20
 _ROWS_MAX_PLAIN = 64
 # Column chunks are read in pieces of this size instead of whole, bytes.
 _BUFFER_BYTES = 1 << 20
@@ -40,7 +40,7 @@ def read_rows(file: File, columns: Columns) -> Iterator[Rows | Refusal]:
             leaves = [".".join(place) for place in places.values()]
             strings = string_columns(opened.schema_arrow, places)
             row_bytes = _row_bytes(metadata, groups)
-            if _largest_chunk_bytes(metadata, groups) <= _DICTIONARY_BYTES_MAX:
+            if _largest_group_bytes(metadata, groups) <= _DICTIONARY_BYTES_MAX:
                 rows_max, shared = _ROWS_MAX, strings
             else:
                 rows_max, shared = _ROWS_MAX_PLAIN, []
@@ -50,33 +50,34 @@ def read_rows(file: File, columns: Columns) -> Iterator[Rows | Refusal]:
             rows = max(1, min(rows_max, BATCH_BYTES // max(row_bytes, 1)))
             batches = reader.iter_batches(rows, groups, leaves, use_threads=False)
             for batch in batches if shared else _joined(batches):
-                yield Rows(row, pick(batch, places))
+                picked = pick(batch, places)
+                check_buffers(picked)
+                yield Rows(row, picked)
                 row += batch.num_rows
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
         unreadable = isinstance(error, OSError) and error.errno is not None
         reason = "unreadable" if unreadable else "corrupt"
         yield Refusal(file.name, None, row, None, None, reason)
 
 
-def runs(location: str, run_bytes: int) -> list[tuple[int, int, int]]:
-    """Runs of row groups of about `run_bytes` each: first, stop and bytes as they lie there.
+def runs(location: str, file_bytes: int, run_bytes: int) -> list[tuple[int, int, int]]:
+    """Runs of row groups of about `run_bytes` each: first, stop and their share of the file.
 
     Empty if the file cannot be read: whoever reads it then says why.
     """
     try:
         with open_random(location) as stream, pq.ParquetFile(stream) as file:
             metadata = file.metadata
-    except (pa.ArrowInvalid, OSError):
+    except (pa.ArrowException, UnicodeDecodeError, OSError):
         return []
-    found, first, size = [], 0, 0
-    for index in range(metadata.num_row_groups):
-        group = metadata.row_group(index)
-        size += sum(
-            group.column(column).total_compressed_size for column in range(group.num_columns)
-        )
-        if size >= run_bytes or index == metadata.num_row_groups - 1:
-            found.append((first, index + 1, size))
-            first, size = index + 1, 0
+    sizes = [metadata.row_group(index).total_byte_size for index in range(metadata.num_row_groups)]
+    scale = file_bytes / max(1, sum(sizes))
+    found, first, run_size = [], 0, 0
+    for index, size in enumerate(sizes):
+        run_size += int(size * scale)
+        if run_size >= run_bytes or index == len(sizes) - 1:
+            found.append((first, index + 1, run_size))
+            first, run_size = index + 1, 0
     return found
 
 
@@ -100,8 +101,9 @@ def _row_bytes(metadata: pq.FileMetaData, groups: list[int]) -> int:
     return max((g.total_byte_size // max(g.num_rows, 1) for g in chosen), default=0)
 
 
-def _largest_chunk_bytes(metadata: pq.FileMetaData, groups: list[int]) -> int:
-    """Decompressed bytes of the largest column of one row group."""
-    chosen = [metadata.row_group(index) for index in groups]
-    chunks = (group.column(column) for group in chosen for column in range(group.num_columns))
-    return max((chunk.total_uncompressed_size for chunk in chunks), default=0)
+def _largest_group_bytes(metadata: pq.FileMetaData, groups: list[int]) -> int:
+    """Decompressed bytes of the largest row group.
+
+    Not of its columns: pyarrow 26 ends the whole process where a column's metadata is broken.
+    """
+    return max((metadata.row_group(index).total_byte_size for index in groups), default=0)

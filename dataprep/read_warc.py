@@ -43,29 +43,35 @@ def read_records(
     file: File, id_prefix: str, source: Source, limits: Dataprep
 ) -> Iterator[Record | Refusal | PassedOver]:
     """The records of one archive, in order: documents, refusals, and what is no document."""
-    row = offset = 0
-    num_bytes = 0
+    row = offset = num_bytes = 0
+    # The last one, until it is known whether the file ends within it.
+    held: Record | Refusal | PassedOver | None = None
+    reason: str | None = None
     try:
         with open_input(file.path) as stream:
             for record in ArchiveIterator(
                 stream, parse_http=False, strict_mode=False, verify_digests=False
             ):
+                if held is not None:
+                    yield held
+                    held = None
+                    row += 1
                 offset = record.stream_pos
                 num_bytes += record.content_length
                 if num_bytes > limits.decompressed_bytes_max:
-                    yield Refusal(file.name, offset, row, None, None, "decompressed_too_long")
-                    return
-                made = _read(record, file.name, row, id_prefix, source, limits)
-                yield made
-                row += 1
-                if isinstance(made, Refusal) and made.reason == "truncated":
-                    return  # nothing follows
-        if file.path.endswith(".gz") and _is_cut_off(file.path, offset):
-            yield Refusal(file.name, offset, row, None, None, "truncated")
+                    reason = "decompressed_too_long"
+                    break
+                held = _read(record, file.name, row, id_prefix, source, limits)
+        if reason is None and file.path.endswith(".gz") and _is_cut_off(file.path, offset):
+            reason = "truncated"
     except OSError as error:
-        reason = "corrupt" if error.errno is None else "unreadable"
-        if row == 0 and reason == "corrupt" and _is_arc(file.path):
+        reason = "unreadable" if error.errno is not None else "corrupt"
+        if reason == "corrupt" and row == 0 and held is None and _is_arc(file.path):
             reason = "arc_file"
+    if isinstance(held, Record) or (held is not None and reason != "truncated"):
+        yield held
+        row += 1
+    if reason is not None:
         yield Refusal(file.name, offset, row, None, None, reason)
 
 
@@ -75,6 +81,8 @@ def _read(
     """What one record is."""
     kind = record.record_type
     offset, length = record.stream_pos, record.content_length
+    if not all(record.headers.get_bytes(key) for key in (b"WARC-Type", b"Content-Length")):
+        return Refusal(name, offset, row, length, None, "truncated")
     if not int(kind) & _READ_KINDS:
         return PassedOver(_KINDS.get(int(kind), "unknown"))
     charset: str | None = None
@@ -84,7 +92,8 @@ def _read(
             return PassedOver("not_http")
         try:
             record.parse_http(auto_decode="none", strict_mode=False)
-            status = record.http_headers.status_code
+            headers = record.http_headers
+            status = None if headers is None else headers.status_code
         except (OSError, ValueError):
             status = None
         if status is None:
@@ -144,7 +153,7 @@ def _text(
         return Extracted(decode(raw, charset), None, None, None, None)
     if content_type is None and not _looks_like_html(raw):
         return PassedOver("content_type")
-    return extract(raw, charset, source.extractor)
+    return extract(raw, charset, source.extractor, with_url=False)
 
 
 def _record(
@@ -202,7 +211,10 @@ def _is_arc(path: str) -> bool:
     with open_input(path) as stream:
         start = stream.read(1024)
     if start[:2] == b"\x1f\x8b":
-        start = zlib.decompressobj(_GZIP_FORMAT).decompress(start, 1024)
+        try:
+            start = zlib.decompressobj(_GZIP_FORMAT).decompress(start, 1024)
+        except zlib.error:
+            return False
     return start.startswith(b"filedesc://")
 
 

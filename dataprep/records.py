@@ -114,7 +114,7 @@ class Batch:
         columns = self.columns
         columns["id"].append(record.id)
         columns["content_hash"].append(xxhash.xxh3_128_digest(encoded))
-        columns["text"].append(record.text)
+        columns["text"].append(encoded)
         columns["url"].append(record.url)
         columns["license"].append(record.license)
         columns["meta"].append(record.meta)
@@ -147,6 +147,10 @@ class Batch:
                 arrays.append(pa.repeat(pa.scalar(self.source, pa.string()), num_rows))
             elif column.name.startswith("drop_"):
                 arrays.append(pa.nulls(num_rows, column.type))
+            elif column.name == "text":
+                # Encoded already: so it is done once.
+                encoded = pa.array(self.columns["text"], pa.large_binary())
+                arrays.append(encoded.view(pa.large_string()))
             else:
                 arrays.append(pa.array(self.columns[column.name], column.type))
         return pa.Table.from_arrays(arrays, schema=READ_SCHEMA)

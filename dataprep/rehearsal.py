@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from dataprep import deduplicate
+from dataprep import deduplicate, page_scan
 from dataprep.classifier import Name
 from dataprep.config import Columns, Dataprep, Source
 from dataprep.kernel_cache import cache_directory
@@ -39,6 +39,7 @@ def rehearse_once() -> None:
 
 def rehearse(folder: Path) -> None:
     """Take three documents, two of them near-duplicates, through every task, in this process."""
+    page_scan.scan(_ENGLISH.encode())  # the one kernel of readers, which JSON lines do not need
     texts = [_ENGLISH, _ENGLISH + "And the mill turns.", _CHINESE]
     lines = [json.dumps({"id": str(i), "text": text}) for i, text in enumerate(texts)]
     (folder / "documents.jsonl").write_text("\n".join(lines), encoding="utf-8")

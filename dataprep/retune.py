@@ -21,6 +21,7 @@ from dataprep import classifier, run, shard, signature
 from dataprep.config import Dataprep
 from dataprep.contract import KIND, VERSION
 from dataprep.records import READ_SCHEMA
+from dataprep.side_files import PREFIX, with_absolute_paths
 from dataprep.stage import open_stage
 from dataprep.step import Step, alive
 from dataprep.stored import QUARANTINE, StoredShard, read_stored, stored_shards
@@ -31,7 +32,7 @@ from launch.errors import UserError
 from launch.lock import lock
 from launch.log import get_logger, timed
 from launch.manifest import Input, Manifest, read_manifest
-from launch.publish import committed_tag, publish
+from launch.publish import publish, tag_of
 
 if TYPE_CHECKING:
     from launch.recipe import Recipe
@@ -50,6 +51,8 @@ REPEATABLE = (
     "dataprep.near_duplicates",
     "dataprep.quarantine_share_max",
     "dataprep.valid_fraction",
+    "dataprep.language_share_min",
+    "dataprep.urls.soft_words_max",
 )
 
 
@@ -63,7 +66,7 @@ def retune(recipe: "Recipe") -> Manifest:
     directory, output = recipe.documents.resolve(), recipe.dataprep.output
     with lock(directory):
         manifest, inputs = check(recipe, write=True)
-        replaces = None if output is None else committed_tag(output)
+        replaces = None if output is None else tag_of(output, manifest)
         if manifest.config == run.config_of(recipe) and {*manifest.inputs} == {*inputs}:
             get_logger("dataprep").info("up to date: %s", directory)
         else:
@@ -96,7 +99,7 @@ def check(recipe: "Recipe", *, write: bool) -> tuple[Manifest, list[Input]]:
             "presets that decide otherwise, and edit as before", again,
         )  # fmt: skip
     inputs = run.find_inputs(recipe, write=write)
-    sources = tuple(f"{source.name}:" for source in recipe.sources)
+    sources = (*(f"{source.name}:" for source in recipe.sources), PREFIX)
     read_then, read_now = (
         {entry for entry in entries if entry.path.startswith(sources)}
         for entries in (old.inputs, inputs)
@@ -148,8 +151,9 @@ def _build(recipe: "Recipe", old: Manifest, inputs: list[Input]) -> Manifest:
     models = {name: model.path.resolve() for name, model in trained.items()}
     digests: dict[str, str] = {name: model.facts["digest"] for name, model in trained.items()}
     reused = _reusable(old, recipe, digests)
+    config = with_absolute_paths(recipe.dataprep)
     arguments = [
-        (work, index, part, recipe.dataprep, models, reused)
+        (work, index, part, config, models, reused)
         for index, part in enumerate(shards)
         if not work.counts(index).exists()
     ]

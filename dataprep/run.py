@@ -80,9 +80,10 @@ def run(recipe: Recipe, *, force: bool = False, dry_run: bool = False) -> Manife
 
 def check(recipe: Recipe) -> None:
     """What can be checked without reading the inputs. Raises `UserError`."""
-    from dataprep import labelled, read, shard
+    from dataprep import labelled, read, shard, side_files
 
     read.shards(recipe.sources, Path.cwd())
+    side_files.side_files(recipe.dataprep)
     shard.step_names(recipe.dataprep)
     for name, configured in _classifiers(recipe.dataprep).items():
         labelled.labelled_files(configured, f"dataprep.{name}")
@@ -106,13 +107,15 @@ def find_inputs(recipe: Recipe, *, write: bool) -> list[Input]:
 
     Digests of unchanged files are remembered in `logs/`, which `write` allows to be written.
     """
-    from dataprep import labelled, read
+    from dataprep import labelled, read, side_files
 
     with digest_cache(recipe.documents, write=write) as cache:
         inputs = read.inputs(recipe.sources, Path.cwd(), cache.digest)
         for name, configured in _classifiers(recipe.dataprep).items():
             for _, path in labelled.labelled_files(configured, f"dataprep.{name}"):
                 inputs.append(Input(f"{name}:{path}", cache.digest(path)))
+        for path in side_files.side_files(recipe.dataprep):
+            inputs.append(Input(f"{side_files.PREFIX}{path}", cache.digest(path)))
     return inputs
 
 
@@ -199,12 +202,13 @@ def train_classifiers(recipe: Recipe) -> "dict[Name, TrainedClassifier]":
 def _pass(
     recipe: Recipe, work: Workspace, shards: "list[Shard]", models: "Mapping[Name, Path]"
 ) -> None:
-    from dataprep import sample, shard, stage
+    from dataprep import sample, shard, side_files, stage
     from launch.ray_cluster import finished_tasks
 
+    config = side_files.with_absolute_paths(recipe.dataprep)
     quotas = sample.quotas(shards, recipe.dataprep.limit)
     arguments = [
-        (work, index, part, recipe.sources[part.source_index], recipe.dataprep, models, quota)
+        (work, index, part, recipe.sources[part.source_index], config, models, quota)
         for index, (part, quota) in enumerate(zip(shards, quotas, strict=True))
         if not work.counts(index).exists()
     ]

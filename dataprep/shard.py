@@ -19,6 +19,7 @@ from dataprep import (
     chinese_signals,
     classifier,
     content,
+    keywords,
     language,
     lines,
     normalize,
@@ -27,6 +28,7 @@ from dataprep import (
     rules,
     signals,
     signature,
+    urls,
     write,
 )
 from dataprep.config import Dataprep, Source
@@ -51,6 +53,8 @@ def chain(config: Dataprep, models: Mapping[classifier.Name, Path]) -> list[Step
         normalize.make_step(config.normalize),
         language.make_step(config),
         content.make_step(),
+        *urls.make_steps(config.urls),
+        *keywords.make_steps(config.keywords),
         signals.make_step(config),
         chinese_signals.make_step(),
         lines.make_step(config),
@@ -91,7 +95,8 @@ def process_shard(
         return
     steps = chain(config, models)
     with open_stage(work, index, steps, config.near_duplicates) as stage:
-        for table, refused in read_shard(shard, source, config, records_max):
+        batches = read_shard(shard, source, config, records_max, stage.passed_over)
+        for table, refused in batches:
             stage.refuse(refused)
             if table.num_rows:
                 stage.add(apply_chain(steps, table))

@@ -6,9 +6,10 @@ the exchange sends to other shards. The counts come last and mark the shard as d
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
@@ -38,6 +39,8 @@ class Stage:
     documents: int = 0
     quarantined: int = 0
     bytes_read: int = 0
+    passed_over: Counter[str] = field(default_factory=Counter)
+    """Records of archives that are no documents, by kind."""
 
     def refuse(self, refused: pa.Table) -> None:
         """Add records that could not be read (`contract.quarantine_schema`)."""
@@ -89,7 +92,7 @@ def open_stage(
     work: Workspace, index: int, steps: Sequence[Step], near: NearDuplicates
 ) -> Iterator[Stage]:
     """The pieces of shard `index`; they have their names when the block has ended without error."""
-    added = [field for step in steps for field in step.adds]
+    added = [column for step in steps for column in step.adds]
     partitions = near.partitions
     with (
         committed(work.staged(index)) as staged_path,
@@ -107,6 +110,7 @@ def open_stage(
         "documents_in": stage.documents,
         "quarantined": stage.quarantined,
         "bytes_in": stage.bytes_read,
+        "passed_over": stage.passed_over.total(),
     }
     with committed(work.counts(index)) as path:
         path.write_text(json.dumps(counted))

@@ -26,6 +26,16 @@ def committed_tag(location: str) -> str | None:
         return None
 
 
+def tag_of(location: str, manifest: Manifest) -> str | None:
+    """The ETag of the manifest that is there now, if it is this one; None if there is another."""
+    tag = committed_tag(location)
+    if tag is None:
+        return None
+    there = read_manifest(location, manifest.kind, manifest.version)
+    # A manifest that came between the two requests has another tag, and is not replaced.
+    return tag if there.files_digest == manifest.files_digest else None
+
+
 def publish(directory: Path, manifest: Manifest, location: str, replaces: str | None) -> None:
     """Upload the files of a finished local directory and commit its manifest at `location`.
 

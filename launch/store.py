@@ -26,7 +26,9 @@ Location = Path | str
 Answer = TypeVar("Answer")
 
 SCHEMES = ("s3", "gs")
-# The client's own attempts at a request, and ours beside it, where an answer broke off.
+# The client's own attempts at a request, and ours around it, where an answer broke off: a store
+# that cannot be reached at all is given up after half a minute.
+_CLIENT_ATTEMPTS = 3
 _ATTEMPTS = 8
 _TIMEOUT_SECONDS = 60
 _FIRST_WAIT_SECONDS = 0.2
@@ -246,24 +248,26 @@ def _client(scheme: str, bucket: str, endpoint: str | None) -> Any:
     timeout = timedelta(seconds=_TIMEOUT_SECONDS)
     plain = bool(endpoint and endpoint.startswith("http://"))
     options: Any = {"timeout": timeout, "allow_http": plain}
-    retries: Any = {"max_retries": _ATTEMPTS, "retry_timeout": timedelta(minutes=3)}
+    retries: Any = {"max_retries": _CLIENT_ATTEMPTS, "retry_timeout": timedelta(minutes=1)}
     if scheme == "gs":
         return GCSStore(bucket, client_options=options, retry_config=retries)
     return S3Store(bucket, client_options=options, retry_config=retries)
 
 
 def _filesystem(scheme: str) -> "pyarrow.fs.FileSystem":
-    variables = ("AWS_ENDPOINT_URL", "AWS_REGION", "AWS_SKIP_SIGNATURE", "AWS_ACCESS_KEY_ID")
-    return _connect(scheme, *(os.environ.get(name) for name in variables))
+    known = os.environ.get
+    region = known("AWS_REGION") or known("AWS_DEFAULT_REGION")
+    skip = known("AWS_SKIP_SIGNATURE", "").lower() in ("1", "true", "yes")
+    return _connect(scheme, known("AWS_ENDPOINT_URL"), region, skip, known("AWS_ACCESS_KEY_ID"))
 
 
 @functools.cache
 def _connect(
-    scheme: str, endpoint: str | None, region: str | None, skip: str | None, key: str | None
+    scheme: str, endpoint: str | None, region: str | None, anonymous: bool, key: str | None
 ) -> "pyarrow.fs.FileSystem":
+    # What the environment says is a parameter, so that a change of it makes another client.
     from pyarrow import fs
 
-    anonymous = (skip or "").lower() in ("1", "true", "yes")
     if scheme == "gs":
         return fs.GcsFileSystem(anonymous=anonymous)
     protocol, _, host = (endpoint or "https://").partition("://")
@@ -272,7 +276,7 @@ def _connect(
         scheme=protocol,
         region=region,
         anonymous=anonymous,
-        retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=_ATTEMPTS),
+        retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=_CLIENT_ATTEMPTS),
         connect_timeout=_TIMEOUT_SECONDS,
         request_timeout=_TIMEOUT_SECONDS,
     )

@@ -30,7 +30,10 @@ def fails(texts: list[str]) -> np.ndarray:
     signals = measured(*texts)
     failing = np.zeros(len(texts), dtype=bool)
     for name, rule in tomllib.loads(preset.read_text(encoding="utf-8"))["chinese"].items():
-        values = signals[rule["signal"].removeprefix("chinese_")]
+        column = rule["signal"]
+        if not column.startswith("chinese_"):
+            continue
+        values = signals[column.removeprefix("chinese_")]
         low = name.endswith("_low")
         failing |= values < rule["threshold"] if low else values > rule["threshold"]
     return failing

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from pydoc_data.topics import topics
 from typing import Any
 
 import numpy as np
@@ -423,3 +424,76 @@ def test_a_record_of_200_megabytes_is_refused_in_little_memory(tmp_path: Path, n
     assert reason in found
     assert int(peak_megabytes) < 1250, f"{peak_megabytes} MB"
     print(name, peak_megabytes)
+
+
+PASS = """
+import sys
+from pathlib import Path
+from dataprep import read, shard
+from dataprep.config import Dataprep, Source
+from dataprep.workspace import Workspace
+folder = Path(sys.argv[1])
+source = Source(name="s", kind="parquet", paths=("x.parquet",))
+(part,) = read.shards([source], folder)
+shard.process_shard(Workspace(folder / "work"), 0, part, source, Dataprep(), {})
+assert '"quarantined": 1' in Workspace(folder / "work").counts(0).read_text()
+(peak,) = (line for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line)
+print(int(peak.split()[1]) // 1024)
+"""
+
+
+@pytest.mark.slow
+def test_the_whole_pass_over_such_a_record_takes_little_memory(tmp_path: Path) -> None:
+    """Parquet, because it takes the most: every step, beside some thousand real documents."""
+    noise = np.random.default_rng(2).integers(97, 123, 200 * 10**6, np.uint8).tobytes()
+    texts = [text.encode() for text in topics.values()]
+    column = pa.array([*texts * 12, noise, *texts], pa.large_binary()).view(pa.large_string())
+    pq.write_table(pa.table({"text": column}), tmp_path / "x.parquet")
+    del column, noise
+    command = [sys.executable, "-c", PASS, str(tmp_path)]
+    child = subprocess.run(command, capture_output=True, text=True)
+    assert child.returncode == 0, child.stderr
+    assert int(child.stdout) < 1500, f"{child.stdout} MB"
+
+
+DAMAGED = """
+import sys
+from pathlib import Path
+import numpy as np
+from dataprep import read
+from dataprep.config import Columns, Dataprep, Source
+from launch.errors import UserError
+folder, kind, draws = Path(sys.argv[1]), sys.argv[2], np.random.default_rng(int(sys.argv[3]))
+whole = (folder / "x").read_bytes()
+columns = Columns(text="body.text", id="a.b", url="metadata.url", meta=("metadata", "unused"))
+source = Source(name="s", kind=kind, paths=("x",), columns=columns)
+refused = 0
+for _ in range(300):
+    content = bytearray(whole)
+    for place in draws.integers(len(content), size=draws.integers(1, 6)):
+        content[place] = draws.integers(256)
+    length = draws.integers(len(content)) if refused % 7 == 6 else len(content)
+    (folder / "x").write_bytes(content[:length])
+    try:
+        for shard in read.shards([source], folder):
+            for good, bad in read.read_shard(shard, source, Dataprep()):
+                good.validate(full=True)
+                refused += len(bad)
+    except UserError:
+        pass  # the damage hit the name of a column
+assert refused > 20, refused
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("layout", ["parquet", "stream", "file"])
+def test_damaged_files_never_end_the_process(tmp_path: Path, layout: str) -> None:
+    """In a process of its own: C++ that is surprised takes its process with it."""
+    write = {"parquet": pq.write_table, "stream": write_stream, "file": write_file}[layout]
+    write(table_of_everything(), tmp_path / "x")
+    for seed in range(3):
+        kind = "parquet" if layout == "parquet" else "arrow"
+        command = [sys.executable, "-c", DAMAGED, str(tmp_path), kind, str(seed)]
+        write(table_of_everything(), tmp_path / "x")
+        child = subprocess.run(command, capture_output=True, text=True)
+        assert child.returncode == 0, child.stderr

@@ -9,9 +9,14 @@ from pathlib import Path
 from pydoc_data.topics import topics
 
 import boto3
+import obstore
 import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from dataprep import read
+from dataprep.config import Dataprep, Source
 from dataprep.contract import iterate_tables, kept_files, open_documents
 from dataprep.run import run
 from launch import store
@@ -152,6 +157,47 @@ def test_two_writers_make_one_manifest(tmp_path: Path, environment: dict[str, st
         if found == [0, 6]:
             lost = messages[[writer.returncode for writer in writers].index(6)]
             assert documents.files_digest in lost
+
+
+def test_retuned_documents_replace_those_published(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    recipe = write_recipe(tmp_path / "root", "s3://corpus/in")
+    output = "s3://corpus/retuned/documents"
+    settings = (f"dataprep.output='{output}'", "dataprep.presets=[]")
+    finished(start(recipe, environment, *settings))
+    before = open_documents(output)
+    command = [sys.executable, "-m", "dataprep", "retune", str(recipe), settings[0]]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    after = open_documents(output)
+    assert after.files_digest != before.files_digest
+    assert after.facts["kept"] < before.facts["kept"]
+
+
+def test_every_format_is_read_from_a_store(tmp_path: Path, environment: dict[str, str]) -> None:
+    table = pa.table({"text": [f"text {n} " * 50 for n in range(3000)]})
+    pq.write_table(table, tmp_path / "x.parquet", row_group_size=500)
+    with pa.ipc.new_file(tmp_path / "x.arrow", table.schema) as out:
+        out.write_table(table, max_chunksize=500)
+    (tmp_path / "x.csv").write_text(
+        "text,n\n" + "".join(f"{t},1\n" for t in table["text"].to_pylist())
+    )
+    (tmp_path / "x.txt").write_text("only this")
+    for path in list(tmp_path.iterdir()):
+        kind = {"txt": "text"}.get(path.suffix[1:], path.suffix[1:])
+        place = store.parse(f"s3://corpus/formats/{path.name}")
+        obstore.put(store.client(place), place.key, path)
+        texts = []
+        for paths, root in ((f"s3://corpus/formats/{path.name}", Path()), (path.name, tmp_path)):
+            source = Source(name="s", kind=kind, paths=(paths,))
+            shards = read.number_rows(read.shards([source], root), [source])
+            found = [read.read_shard(shard, source, Dataprep()) for shard in shards]
+            texts.append(
+                [row for tables in found for good, _ in tables for row in good.to_pylist()]
+            )
+        assert texts[0] == texts[1]
+        assert len(texts[0]) == (1 if kind == "text" else 3000)
 
 
 def test_a_writer_killed_before_its_manifest_leaves_nothing(

@@ -25,9 +25,9 @@ KIND = "documents"
 
 @pytest.fixture(scope="module")
 def flaky() -> Iterator[int]:
-    """A store that refuses a tenth of the requests and breaks off a sixth; its own, calm port."""
+    """A store that refuses one request of twenty and breaks off one of ten; its calm port."""
     script = Path(__file__).with_name("flaky_store.py")
-    command = [sys.executable, str(script), "0.1", "0.16", "7"]
+    command = [sys.executable, str(script), "0.05", "0.1", "7"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     port, calm_port = process.stdout.readline().split()
