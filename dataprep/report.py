@@ -68,7 +68,7 @@ def build(
         "histograms": summary["histograms"],
         "signal_thresholds": _signal_thresholds(
             summary["histograms"],
-            {**summary["thresholds"], **_configured(config)},
+            _thresholds(summary["thresholds"], config),
             config.get("presets", []),
         ),
         "samples": {
@@ -120,19 +120,24 @@ def _funnel(
     return funnel
 
 
-def _configured(config: Mapping[str, Any]) -> dict[str, list[float]]:
-    """Thresholds by reason, as the recipe has them."""
-    found: dict[str, list[float]] = {
-        f"{table}.{rule}": [float(value)]
-        for table, rules in config.get("thresholds", {}).items()
-        for rule, value in rules.items()
-    }
+def _thresholds(
+    applied: Mapping[str, Sequence[float]], config: Mapping[str, Any]
+) -> dict[str, list[float]]:
+    """Thresholds by reason: those of the recipe, for all languages and for one, and what else was
+    applied."""
+    found: dict[str, set[float]] = {reason: {*values} for reason, values in applied.items()}
+    tables = [config, *config.get("language_rules", {}).values()]
+    for table in tables:
+        for rule_set, rules in table.get("thresholds", {}).items():
+            for rule, value in rules.items():
+                found.setdefault(f"{rule_set}.{rule}", set()).add(float(value))
     for name, rule in (("quality", "low_score"), ("toxicity", "high_score")):
         if config.get(name):
-            found[f"{name}.{rule}"] = [float(config[name]["threshold"])]
-    if config.get("near_duplicates", {}).get("enabled"):
-        found["near_duplicates.jaccard"] = [float(config["near_duplicates"]["jaccard"])]
-    return found
+            found.setdefault(f"{name}.{rule}", set()).add(float(config[name]["threshold"]))
+    near = config.get("near_duplicates", {})
+    if near.get("enabled"):
+        found.setdefault("near_duplicates.jaccard", set()).add(float(near["jaccard"]))
+    return {reason: sorted(values) for reason, values in found.items()}
 
 
 def _signal_thresholds(

@@ -110,7 +110,10 @@ def _ticks(first: int, last: int, unit: float, logarithmic: bool) -> list[str]:
     pieces = []
     if first < -1 or (first < 0 and not logarithmic and unit > 12):
         pieces.append(_tick("0", unit / 2))
+    zero_stands = bool(pieces)
     for value in values:
+        if value == 0 and zero_stands:
+            continue
         place = (_place(value, logarithmic) - first) * unit
         if place <= WIDTH and not (pieces and place < 14):
             pieces.append(_tick(_short(value), place))

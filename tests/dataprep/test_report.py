@@ -20,7 +20,8 @@ from dataprep import histogram
 from dataprep.config import Dataprep
 from dataprep.contract import document_fields
 from dataprep.report import build, merge, summarize, write_report
-from dataprep.summarize import SAMPLE_CHARACTERS, summarize_table
+from dataprep.report_page import render
+from dataprep.summarize import PAIR, SAMPLE_CHARACTERS, summarize_table
 from dataprep.write import write_shard
 
 HOSTILE = "<script src=http://evil/x.js></script><img src=x onerror=alert(1)>\"'&\u202e\x07</pre>"
@@ -289,3 +290,44 @@ def test_a_browser_sees_no_script_and_every_section(tmp_path: Path) -> None:
     seen = subprocess.run(command, capture_output=True, text=True, timeout=100, check=True).stdout
     assert "<script" not in seen and "<img" not in seen
     assert all(f'id="{name}"' in seen for name in ("funnel", "rules", "signals", "samples"))
+
+
+def test_a_page_of_ten_million_documents_stays_small() -> None:
+    part = summarize_table(documents(400))
+    tally = next(iter(part["groups"].values()))
+    large = {key: value * 99_991 for key, value in tally.items()}
+    names = [
+        f"{table}.rule_with_a_rather_long_name_{i}_high" for i in range(10) for table in "abcdef"
+    ]
+    part["groups"] = {"kept": large, **{name: {**large, "kept_documents": 0} for name in names}}
+    part["samples"] = {name: part["samples"]["kept"][:3] for name in ("kept", *names)}
+    part["sources"] = {f"source-{i:03}": large for i in range(300)}
+    part["languages"] = {f"l{i:02}": large for i in range(90)}
+    part["source_languages"] = {
+        f"source-{i:03}{PAIR}l{j:02}": large for i in range(300) for j in range(20)
+    }
+    part["language_groups"] = {f"l{j:02}{PAIR}{name}": large for name in names for j in range(90)}
+    part["histograms"] = {f"signals_{i}": part["histograms"]["text_bytes"] for i in range(100)}
+    report = build([part], facts_of(documents(400)), CONFIG)
+    page = render(report)
+    assert len(page.encode()) < 2_000_000
+    assert "270 more in report.json" in page and "60 more in report.json" in page
+    assert len(report["sources"]) == 300 and len(report["language_reasons"]) == 90
+
+
+def test_before_and_after_of_a_source() -> None:
+    table = documents(200)
+    report = build([summarize_table(table)], facts_of(table), CONFIG)
+    expected: dict[str, list[int]] = {"a": [0, 0], "b": [0, 0]}
+    for row in table.to_pylist():
+        read = len(row["text"].encode()) + sum(number for _, number in row["removed_bytes"])
+        expected[row["source"]][0] += read
+        expected[row["source"]][1] += len(row["text"].encode()) * (row["drop_reason"] is None)
+    found = {name: [t["read_bytes"], t["kept_bytes"]] for name, t in report["sources"].items()}
+    assert found == expected
+    assert report["edits"] == {"pii": {"documents": 100, "bytes": -200}}
+    assert report["source_languages"]["a"]["en"]["documents"] == 100
+    reasons = table["drop_reason"].to_pylist()
+    by_rule = {name: tally["documents"] for name, tally in report["language_reasons"]["en"].items()}
+    assert by_rule.pop("kept") == reasons.count(None)
+    assert by_rule == {name: reasons.count(name) for name in {*reasons} - {None}}

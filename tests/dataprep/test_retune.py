@@ -1,14 +1,17 @@
 """Other thresholds on stored documents: the same files as a fresh run, whatever changed."""
 
+import functools
 import json
+from collections.abc import Callable
 from pathlib import Path
 from pydoc_data.topics import topics
 from typing import Any
 
 import pytest
 
+from dataprep.contract import open_documents
 from dataprep.retune import check, retune
-from dataprep.retune_preview import preview
+from dataprep.retune_preview import preview, print_preview
 from dataprep.run import run
 from launch.errors import UserError
 from launch.manifest import Manifest
@@ -87,19 +90,30 @@ CHANGES: dict[str, Tables] = {
 }
 
 
+NAMES = [
+    "loose",
+    *(pytest.param(name, marks=pytest.mark.slow) for name in ("strict", "German", "jaccard")),
+    "no rules, all languages",
+    pytest.param("no near-duplicates", marks=pytest.mark.slow),
+    "bands",
+    "defaults",
+]
+
+
 @pytest.fixture(scope="module")
 def fresh(
     folder: Path, tmp_path_factory: pytest.TempPathFactory, ray_session: object
-) -> dict[str, Manifest]:
-    """A fresh run of every change, and of none."""
-    made = {}
-    for name, change in {"defaults": {}, **CHANGES}.items():
+) -> Callable[[str], Manifest]:
+    """A fresh run of a change, made once."""
+
+    @functools.cache
+    def build(name: str) -> Manifest:
+        change = CHANGES.get(name, {})
         manifest = run(recipe(tmp_path_factory.mktemp("fresh"), folder, **change))
         assert manifest is not None
-        made[name] = manifest
-    digests = {name: manifest.files_digest for name, manifest in made.items()}
-    assert len({*digests.values()}) == len(made), digests
-    return made
+        return manifest
+
+    return build
 
 
 @pytest.fixture(scope="module")
@@ -110,36 +124,51 @@ def tuned(folder: Path, tmp_path_factory: pytest.TempPathFactory, ray_session: o
     return root
 
 
-@pytest.mark.parametrize("name", [*CHANGES, "defaults"])
+@pytest.mark.parametrize("name", NAMES)
 def test_it_is_a_fresh_run(
-    name: str, folder: Path, tuned: Path, fresh: dict[str, Manifest]
+    name: str, folder: Path, tuned: Path, fresh: Callable[[str], Manifest]
 ) -> None:
     """One after the other, so that each change starts from what the one before left."""
     wanted = recipe(tuned, folder, **CHANGES.get(name, {}))
+    before = open_documents(tuned / "documents").files_digest
     manifest = retune(wanted)
-    assert [entry.path for entry in manifest.files] == [e.path for e in fresh[name].files]
-    assert manifest.files_digest == fresh[name].files_digest
-    assert manifest.config_digest == fresh[name].config_digest
-    assert manifest.facts == fresh[name].facts
+    assert name == "defaults" or manifest.files_digest != before
+    assert [entry.path for entry in manifest.files] == [e.path for e in fresh(name).files]
+    assert manifest.files_digest == fresh(name).files_digest
+    assert manifest.config_digest == fresh(name).config_digest
+    assert manifest.facts == fresh(name).facts
     assert not (tuned / "documents" / "work").exists()
     again = run(wanted)
     assert again is not None and again.files_digest == manifest.files_digest
 
 
-@pytest.mark.parametrize("name", [*CHANGES, "defaults"])
+@pytest.mark.parametrize("name", NAMES)
 def test_a_preview_counts_what_the_run_finds(
-    name: str, folder: Path, tuned: Path, fresh: dict[str, Manifest]
+    name: str, folder: Path, tuned: Path, fresh: Callable[[str], Manifest]
 ) -> None:
     wanted = recipe(tuned, folder, **CHANGES.get(name, {}))
     found = preview(wanted, check(wanted, write=False)[0])
-    expected = dict(fresh[name].facts["dropped"])
+    expected = dict(fresh(name).facts["dropped"])
     copies = expected.pop("exact.duplicate", 0) + expected.pop("near_duplicates.jaccard", 0)
-    expected["kept"] = fresh[name].facts["kept"] + copies
+    expected["kept"] = fresh(name).facts["kept"] + copies
     assert {reason: documents for reason, (documents, _) in found.groups.items()} == expected
-    facts = fresh[name].facts
+    facts = fresh(name).facts
     num_bytes = sum(num_bytes for _, num_bytes in found.groups.values())
     assert num_bytes == facts["bytes_kept"] + facts["bytes_dropped"]
     assert found.unscored == 0
+
+
+def test_the_preview_is_printed_beside_what_stands(
+    folder: Path, tuned: Path, ray_session: object, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted(tuned.rglob("*"))
+    print_preview(recipe(tuned, folder, **CHANGES["strict"]))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].endswith("before deduplication")
+    found = {line.split()[0]: line.split()[1:3] for line in lines[2:]}
+    assert int(found["kept"][0]) > int(found["kept"][1])
+    assert int(found["gopher.word_count_low"][0]) < int(found["gopher.word_count_low"][1])
+    assert sorted(tuned.rglob("*")) == before
 
 
 def test_only_revived_rows_are_scored(
@@ -159,6 +188,7 @@ def test_only_revived_rows_are_scored(
     assert manifest.facts == expected.facts
 
 
+@pytest.mark.slow
 def test_edits_of_lines_stay_and_their_rules_are_tuned(
     folder: Path, tmp_path: Path, ray_session: object
 ) -> None:
