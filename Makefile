@@ -44,9 +44,11 @@ format: setup ## let ruff mend what it can
 
 bench: setup ## the figures, one JSON object a line
 	$(BIN)/python -m benchmarks.mill
+	$(BIN)/python -m benchmarks.dataprep
 
 docs: setup ## write the generated pages again
 	$(BIN)/python -m docs.generate_config
+	$(BIN)/python -m docs.generate_rules
 
 clean: ## remove the demo's output; the environment stays
 	rm -rf runs/tiny

@@ -72,3 +72,9 @@ def test_the_targets_that_the_docs_name_are_in_the_makefile() -> None:
     }
     assert named
     assert named <= set(re.findall(r"^  ([a-z-]+)", listing, re.M))
+
+
+def test_the_page_of_rules_is_what_the_presets_say() -> None:
+    from docs.generate_rules import PAGE, page
+
+    assert PAGE.read_text(encoding="utf-8") == page(), "run `make docs`"
