@@ -90,46 +90,27 @@ def rules_rate() -> tuple[dict[str, float], None, None]:
 
 def _pass_seconds(source_kind: str, paths: str, folder: Path, dedup: bool) -> tuple[float, int]:
     """Read, every step of the default recipe, exchange if `dedup`, write: seconds, documents."""
-    from dataprep import read, shard
+    from dataprep import read
     from dataprep.config import Dataprep, NearDuplicates, Source
+    from dataprep.rehearsal import take_through
+    from dataprep.stage import read_counts
     from dataprep.workspace import Workspace
 
-    presets = ("gopher", "c4", "fineweb") if not dedup else Dataprep().presets
+    presets = Dataprep().presets if dedup else PRESETS
     config = Dataprep(presets=presets, near_duplicates=NearDuplicates(enabled=dedup))
     source = Source(name="s", kind=source_kind, paths=(paths,))
     count = 0
 
     def work() -> None:
         nonlocal count
-        with tempfile.TemporaryDirectory(dir=folder) as scratch:
-            count = _through(
-                shard, read, Workspace(Path(scratch) / "work"), source, config, Path(scratch)
-            )
+        with tempfile.TemporaryDirectory(dir=folder) as name:
+            workspace, documents = Workspace(Path(name) / "work"), Path(name) / "documents"
+            shards = read.number_rows(read.shards([source], Path.cwd()), [source])
+            take_through(workspace, shards, [source], config, {}, [None] * len(shards), documents)
+            assert list(documents.rglob("*.parquet")), "nothing was written"
+            count = read_counts(workspace, range(len(shards)))["documents_in"]
 
     return median_seconds(work), count
-
-
-def _through(shard: Any, read: Any, work: Any, source: Any, config: Any, folder: Path) -> int:
-    """One shard from its file to kept and dropped parts, in this process."""
-    from dataprep import deduplicate, stage
-
-    (only,) = read.number_rows(read.shards([source], Path.cwd()), [source])
-    shard.process_shard(work, 0, only, source, config, {}, None)
-    near = config.near_duplicates
-    for partition in range(near.partitions):
-        deduplicate.find_exact(work, partition, near.partitions, 1)
-    deduplicate.collect_exact(work, near.partitions)
-    for partition in range(near.partitions):
-        deduplicate.find_links(work, partition, near.partitions, 1, near.band_size_max)
-    num_batches = deduplicate.collect_candidates(work, near.partitions, 1)
-    if num_batches:
-        deduplicate.write_shingles(work, 0, num_batches)
-    for batch in range(num_batches):
-        deduplicate.verify_batch(work, batch, num_batches, 1, near.jaccard)
-    deduplicate.collect_decisions(work, near, near.partitions, num_batches, 1)
-    shard.write_documents(work, 0, folder / "documents", 0, config.valid_fraction)
-    assert list((folder / "documents").rglob("*.parquet")), "nothing was written"
-    return int(stage.read_counts(work, range(1))["documents_in"])
 
 
 def whole_pass() -> tuple[dict[str, float], float, bool]:
