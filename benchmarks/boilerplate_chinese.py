@@ -1,4 +1,4 @@
-"""Boilerplate: what stands around a Chinese article on a page, with phrases of the article in it."""
+"""Boilerplate: what stands around a Chinese article, with phrases of the article in it."""
 
 import random
 import re
