@@ -49,6 +49,9 @@ REPEATABLE = (
     "dataprep.quality",
     "dataprep.toxicity",
     "dataprep.near_duplicates",
+    "dataprep.keywords.*.matches_max",
+    "dataprep.keywords.*.share_max",
+    "dataprep.urls.soft_words_max",
     "dataprep.quarantine_share_max",
     "dataprep.valid_fraction",
     "dataprep.language_share_min",
@@ -128,7 +131,16 @@ def _differences(old: Any, new: Any, key: str = "") -> list[str]:
             for part in sorted({*left, *right})
             for name in _differences(left.get(part), right.get(part), f"{key}.{part}".lstrip("."))
         ]
-    return [] if old == new or not (old or new) else [key]
+    tables = [
+        isinstance(value, list) and value and isinstance(value[0], Mapping) for value in (old, new)
+    ]
+    if all(tables) and len(old) == len(new):
+        pairs = enumerate(zip(old, new, strict=True))
+        return [
+            name for i, (left, right) in pairs for name in _differences(left, right, f"{key}.{i}")
+        ]
+    empty: tuple[Any, ...] = (None, [])
+    return [] if old == new or (old in empty and new in empty) else [key]
 
 
 def _changed_steps(old: Manifest, config: Dataprep) -> list[str]:

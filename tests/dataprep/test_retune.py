@@ -218,6 +218,27 @@ def test_what_was_read_or_edited_is_not_retuned(
         retune(recipe(tmp_path, folder))
 
 
+def test_lists_keep_their_words_and_change_their_bounds(
+    folder: Path, tmp_path: Path, ray_session: object
+) -> None:
+    words = tmp_path / "words.txt"
+    words.write_text("statement\nexpression\n")
+
+    def listed(root: str, **bounds: float) -> Recipe:
+        table = {"name": "words", "paths": [str(words)], **bounds}
+        return recipe(tmp_path / root, folder, presets=[], keywords=[table])
+
+    run(listed("a"))
+    manifest = retune(listed("a", matches_max=0))
+    expected = run(listed("b", matches_max=0))
+    assert expected is not None and expected.facts["dropped"]["keywords.words"] > 0
+    assert manifest.files_digest == expected.files_digest
+    assert retune(listed("a")).facts["dropped"].get("keywords.words") is None
+    with pytest.raises(UserError, match=r"dataprep\.keywords\.0\.languages"):
+        table = {"name": "words", "paths": [str(words)], "languages": ["en"]}
+        retune(recipe(tmp_path / "a", folder, presets=[], keywords=[table]))
+
+
 def test_changed_sources_are_refused(tmp_path: Path, ray_session: object) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text(json.dumps({"text": "The mill turns and the water flows on. " * 9}) + "\n")
