@@ -54,8 +54,6 @@ REPEATABLE = (
     "dataprep.urls.soft_words_max",
     "dataprep.quarantine_share_max",
     "dataprep.valid_fraction",
-    "dataprep.language_share_min",
-    "dataprep.urls.soft_words_max",
 )
 
 
