@@ -15,6 +15,7 @@ from dataprep.text_kernels import decode
 
 # A document is judged by two windows, its beginning and its middle, of so many bytes each.
 WINDOW_BYTES = 1024
+TABLE_STEP = 2.0**-9  # of the model's logarithms
 _LOG1P = np.log1p(np.arange(2 * WINDOW_BYTES + 9, dtype=np.float64))
 
 # Paragraphs are looked for in the beginning of a document, bytes; one of fewer letters (bytes of
@@ -31,6 +32,7 @@ NUM_SCRIPTS = 4
 
 Integers = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float32]
+Steps = npt.NDArray[np.int16]
 
 
 @kernel
@@ -71,7 +73,7 @@ def count_scripts(data: Bytes, start: int, end: int, classes: Bytes, scripts: Of
 @kernel
 def classify(
     data: Bytes, offsets: Offsets, classes: Bytes, moves: Integers, bases: Integers,
-    features: Integers, table: Floats, prior: Floats, label_of: Integers,
+    features: Integers, table: Steps, prior: Floats, label_of: Integers,
     labels: Integers, scores: Floats, scripts: Offsets,
 ) -> None:  # fmt: skip
     """Label and probability of each document of a batch.
@@ -116,7 +118,7 @@ def classify(
         for index in range(num_seen):
             feature = seen[index]
             # A feature is seen at most once for each byte of the windows.
-            weight = _LOG1P[counts[feature]]
+            weight = _LOG1P[counts[feature]] * TABLE_STEP
             values = table[feature]
             for column in range(num_columns):
                 logarithms[column] += weight * values[column]

@@ -97,7 +97,14 @@ def open_stage(
     with (
         committed(work.staged(index)) as staged_path,
         committed(work.quarantine(index)) as quarantine_path,
-        pq.ParquetWriter(staged_path, pa.schema([*READ_SCHEMA, *added])) as staged,
+        pq.ParquetWriter(
+            staged_path,
+            pa.schema([*READ_SCHEMA, *added]),
+            # Read once more, soon and whole: speed counts, and texts make no dictionary.
+            compression="lz4",
+            use_dictionary=False,
+            write_statistics=False,
+        ) as staged,
         pq.ParquetWriter(quarantine_path, QUARANTINE_SCHEMA) as quarantine,
         open_exchange(work.identifiers(index), exact.IDENTIFIER_SCHEMA, partitions) as identifiers,
         open_exchange(work.texts(index), exact.TEXT_SCHEMA, partitions) as texts,

@@ -207,6 +207,8 @@ def merge(parts: Sequence[Mapping[str, Any]]) -> Summary:
 
 
 def _add(left: Mapping[str, Sequence[int]], right: Mapping[str, Sequence[int]]) -> dict[str, Any]:
+    if not left:
+        return dict(right)
     # JSON has only strings for keys.
     numbered = [
         {int(key): (pair[0], pair[1]) for key, pair in part.items()} for part in (left, right)
