@@ -117,7 +117,12 @@ def figures(demo: Callable[[], Demo]) -> Iterator[tuple[str, Callable[[], tuple[
         from dataprep import language, normalize, signals
         from dataprep.config import Dataprep
 
-        chain = [normalize.make_step(), language.make_step(Dataprep()), signals.make_step()]
+        config = Dataprep()
+        chain = [
+            normalize.make_step(config.normalize),
+            language.make_step(config),
+            signals.make_step(config),
+        ]
 
         class Chain:
             @staticmethod
