@@ -36,7 +36,15 @@ def found(
          "columns": {"id": "id"}}
         for name, pattern in FOLDERS.items()
     ]  # fmt: skip
-    recipe = Recipe.from_dict({"run": {"root": str(root)}, "sources": sources})
+    # Manuals are full of signs, which are words for Gopher's rule: most would not live to meet.
+    thresholds = {"gopher": {"alphabetic_words_low": 0.5}}
+    recipe = Recipe.from_dict(
+        {
+            "run": {"root": str(root)},
+            "sources": sources,
+            "dataprep": {"thresholds": thresholds},
+        }
+    )
     manifest = run(recipe)
     assert manifest is not None
     files = [
@@ -56,7 +64,7 @@ def test_most_chinese_technical_documents_survive_the_rules(found: dict[str, Any
     )
     passed = reasons["kept"] + reasons["exact"] + reasons["near_duplicates"]
     assert sum(reasons.values()) > 3500
-    assert passed >= 0.8 * sum(reasons.values()), reasons
+    assert passed >= 0.95 * sum(reasons.values()), reasons
 
 
 @pytest.mark.parametrize("folder", ["neardup_manpages", "neardup_zh_vuedocs"])
