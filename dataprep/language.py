@@ -36,6 +36,7 @@ REASON = "language.not_wanted"
 MIXED = "language.mixed"
 
 _CHINESE = {"yue": "zh", "wuu": "zh"}
+_BLOCK_ROWS = 4096  # of the model's table that are turned at once, for the memory's sake
 _HAN_FAMILY = ("zh", "ja", "ko")
 # A Han character says about what three Latin letters say, and has as many bytes.
 _HAN_WEIGHT = 3
@@ -61,9 +62,12 @@ def _in_steps(table: npt.NDArray[np.float32]) -> npt.NDArray[np.int16]:
 
     The model was stored in half precision, so that nothing is lost.
     """
-    steps = np.asarray(table, np.float64) / TABLE_STEP
-    assert (steps == np.round(steps)).all() and abs(steps).max() < 2**15, "another kind of model"
-    return np.ascontiguousarray(steps, dtype=np.int16)
+    steps = np.empty(table.shape, np.int16)
+    for first in range(0, len(table), _BLOCK_ROWS):
+        block = table[first : first + _BLOCK_ROWS] * np.float32(1 / TABLE_STEP)
+        steps[first : first + _BLOCK_ROWS] = block
+        assert (steps[first : first + _BLOCK_ROWS] == block).all(), "another kind of model"
+    return steps
 
 
 @functools.cache
