@@ -87,7 +87,8 @@ def _agreement(name: str, target: float | None) -> tuple[float, float | None, bo
 def _kept(chosen: Sequence[str]) -> Any:
     """Shape [documents], bool: which of them the default recipe's rules keep."""
     from dataprep import shard
-    from dataprep.config import Dataprep, NearDuplicates
+    from dataprep.config import Dataprep
+    from dataprep.config_duplicates import NearDuplicates
     from dataprep.step import alive, apply_chain
 
     config = Dataprep(near_duplicates=NearDuplicates(enabled=False))

@@ -92,7 +92,8 @@ def rules_rate() -> tuple[dict[str, float], None, None]:
 def _pass_seconds(source_kind: str, paths: str, folder: Path, dedup: bool) -> tuple[float, int]:
     """Read, every step of the default recipe, exchange if `dedup`, write: seconds, documents."""
     from dataprep import read
-    from dataprep.config import Dataprep, NearDuplicates, Source
+    from dataprep.config import Dataprep, Source
+    from dataprep.config_duplicates import NearDuplicates
     from dataprep.rehearsal import take_through
     from dataprep.stage import read_counts
     from dataprep.workspace import Workspace

@@ -5,6 +5,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from dataprep.config_duplicates import Exact, NearDuplicates, Spans, Substrings, Survivors
 from dataprep.languages import LANGUAGES
 from dataprep.presets import Preset, check, complete, read_language_rules
 from launch.config import Model, parse_model
@@ -139,23 +140,6 @@ class Pii(Model):
     """`public`: private, loopback and documentation addresses stay in the text; `all`: none."""
 
 
-class NearDuplicates(Model):
-    """Table `[dataprep.near_duplicates]`: MinHash proposes pairs, exact Jaccard decides."""
-
-    enabled: bool = True
-    """Whether near-duplicates are looked for."""
-    bands: int = Field(32, ge=1, le=1024)
-    """Bands of a signature."""
-    rows: int = Field(8, ge=1, le=64)
-    """Hash values in a band."""
-    jaccard: float = Field(0.8, gt=0.0, le=1.0)
-    """Least Jaccard similarity of two shingle sets that are duplicates, 0 to 1."""
-    partitions: int = Field(16, ge=1, le=65_536)
-    """Files of the exchange of band values; the result does not depend on it."""
-    band_size_max: int = Field(10_000, ge=2)
-    """Documents of one band value that are linked; more are cut into groups of this size."""
-
-
 class Label(Model):
     """A table `[[dataprep.quality.labels]]`: labelled JSONL files."""
 
@@ -242,8 +226,18 @@ class Dataprep(Model):
     """Lists of words in texts."""
     pii: Pii = Pii()
     """Removal of personal data."""
+    survivors: Survivors = Survivors()
+    """Which of several duplicates stays."""
+    exact: Exact = Exact()
+    """Removal of documents that are there twice."""
     near_duplicates: NearDuplicates = NearDuplicates()
     """Removal of near-duplicates."""
+    indexes: tuple[str, ...] = ()
+    """Directories of indexes (`dataprep index`): what duplicates a document there is dropped."""
+    spans: Spans = Spans()
+    """Removal of repeated paragraphs, lines or sentences."""
+    substrings: Substrings = Substrings()
+    """Removal of repeated runs of bytes."""
     quality: Classifier | None = None
     """Quality classifier: what it finds positive with less than its threshold is dropped."""
     toxicity: Classifier | None = None

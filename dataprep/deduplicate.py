@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from dataprep import components, exact, lsh, near_duplicates
-from dataprep.config import NearDuplicates
+from dataprep.config_duplicates import NearDuplicates
 from dataprep.exchange import open_exchange, read_partition
 from dataprep.shingles import shingle_sets
 from dataprep.workspace import ROW_BITS, ROW_MASK, Workspace, committed

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from dataprep import exact, lsh, minhash
-from dataprep.config import NearDuplicates
+from dataprep.config_duplicates import NearDuplicates
 from dataprep.step import Step, alive
 
 NAME = "signature"

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from dataprep import exact, signature
-from dataprep.config import NearDuplicates
+from dataprep.config_duplicates import NearDuplicates
 from dataprep.deduplicate import BAND_SCHEMA
 from dataprep.exchange import ExchangeWriter, open_exchange
 from dataprep.records import QUARANTINE_SCHEMA, READ_SCHEMA

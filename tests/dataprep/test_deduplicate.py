@@ -11,7 +11,8 @@ import pytest
 import xxhash
 
 from dataprep import deduplicate
-from dataprep.config import Columns, Dataprep, NearDuplicates, Source
+from dataprep.config import Columns, Dataprep, Source
+from dataprep.config_duplicates import NearDuplicates
 from dataprep.read import shards
 from dataprep.shard import process_shard
 from dataprep.workspace import Workspace
