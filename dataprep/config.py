@@ -188,6 +188,9 @@ class Dataprep(Model):
     """Languages that are kept, ISO 639-1; empty: all."""
     language_score_min: float = Field(0.5, ge=0.0, le=1.0)
     """Certainty from which a document in another language is dropped, 0 to 1."""
+    signals: bool = True
+    """Whether language, content and signals are measured; false, for a corpus that was filtered
+    before: they are not, `languages` and `presets` must be empty, and the pass is much shorter."""
     language_model: str | None = None
     """Path of a fastText model that tells languages; unset: py3langid's, which comes with it."""
     language_paragraphs: bool = False
@@ -264,6 +267,19 @@ class Dataprep(Model):
             check(self.presets, table.thresholds, where)
         # The model is frozen for everyone but its own validators.
         object.__setattr__(self, "thresholds", complete(self.presets, self.thresholds))
+        return self
+
+    @model_validator(mode="after")
+    def _check_signals(self) -> Self:
+        needing = {
+            "languages": self.languages,
+            "presets": self.presets,
+            "language_paragraphs": self.language_paragraphs,
+            "keywords.*.languages": any(table.languages for table in self.keywords),
+        }
+        for key in [key for key, used in needing.items() if used and not self.signals]:
+            where, hint = f"dataprep.{key}", "without signals nothing is known that it could judge"
+            raise UserError(where, "a value", "none, because dataprep.signals = false", hint)
         return self
 
     @model_validator(mode="after")

@@ -117,6 +117,25 @@ def make_step(config: Dataprep) -> Step:
     )
 
 
+def make_unmeasured_step() -> Step:
+    """The step `language` of a recipe without signals: every document is `und`, certainty 0.
+
+    `und` is ISO 639-2's code for a language that was not determined.
+    """
+    adds = (
+        pa.field("language", pa.string(), nullable=False),
+        pa.field("language_score", pa.float32(), nullable=False),
+    )
+    return Step("language", (), adds, functools.partial(_apply_unmeasured, fields=adds))
+
+
+def _apply_unmeasured(table: pa.Table, fields: tuple[pa.Field, ...]) -> pa.Table:
+    values = (pa.scalar("und", pa.string()), pa.scalar(0.0, pa.float32()))
+    for field, value in zip(fields, values, strict=True):
+        table = table.append_column(field, pa.repeat(value, table.num_rows))
+    return table
+
+
 def own_share(
     text: pa.ChunkedArray | pa.Array, languages: pa.Array, model: str | None = None
 ) -> npt.NDArray[np.float32]:

@@ -49,18 +49,21 @@ def chain(config: Dataprep, models: Mapping[classifier.Name, Path]) -> list[Step
 
     Nothing edits a text after PII: what is scored and compared is what is written.
     """
-    steps = [
-        normalize.make_step(config.normalize),
-        language.make_step(config),
-        content.make_step(),
-        *urls.make_steps(config.urls),
-        *keywords.make_steps(config.keywords),
-        signals.make_step(config),
-        chinese_signals.make_step(),
-        lines.make_step(config),
-        rules.make_step(config),
-        pii.make_step(config.pii),
-    ]
+    lists = [*urls.make_steps(config.urls), *keywords.make_steps(config.keywords)]
+    steps = [normalize.make_step(config.normalize)]
+    if config.signals:
+        steps += [
+            language.make_step(config),
+            content.make_step(),
+            *lists,
+            signals.make_step(config),
+            chinese_signals.make_step(),
+            lines.make_step(config),
+            rules.make_step(config),
+        ]
+    else:
+        steps += [language.make_unmeasured_step(), *lists]
+    steps.append(pii.make_step(config.pii))
     if config.quality is not None:
         steps.append(classifier.make_step("quality", models.get("quality"), config.quality))
     if config.toxicity is not None:

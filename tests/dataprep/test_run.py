@@ -293,3 +293,19 @@ def test_what_is_written_has_one_schema(finished: tuple[Path, Manifest]) -> None
     assert len(schemas) >= 6
     assert all(schema.equals(schemas[0]) for schema in schemas)
     assert schemas[0].field("content_hash").type == pa.binary(16)
+
+
+def test_without_signals_documents_are_only_normalized_cleaned_and_deduplicated(
+    clean: Path, tmp_path: Path, ray_session: Any
+) -> None:
+    bare = {"signals": False, "languages": [], "presets": [], "thresholds": {}}
+    manifest = build(tmp_path / "bare", clean, dataprep=bare)
+    documents_ = tmp_path / "bare" / "documents"
+    written = all_rows(documents_, manifest)
+    assert len(written) == len(documents())
+    assert {row["language"] for row in written} == {"und"}
+    reasons = Counter(row["drop_reason"] for row in written)
+    assert set(reasons) == {None, "exact.duplicate", "near_duplicates.jaccard"}
+    assert not [name for name in written[0] if name.startswith(("signals_", "content_"))]
+    with pytest.raises(UserError, match=r"dataprep\.presets: got a value"):
+        recipe(tmp_path, clean, dataprep={**bare, "presets": ["gopher"]})
