@@ -8,7 +8,7 @@ in this run. Rates are medians of five at least. datatrove runs in an environmen
 import importlib
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -26,22 +26,19 @@ MODULES = (
 Figure = Callable[[], tuple[Any, Any, bool | None]]
 
 
-def figures() -> dict[str, Figure]:
-    """Every figure by its name."""
+def figures(modules: Sequence[str] = MODULES) -> dict[str, Figure]:
+    """Every figure of these modules by its name."""
     found: dict[str, Figure] = {}
-    for name in MODULES:
+    for name in modules:
         found |= importlib.import_module(f"benchmarks.{name}").FIGURES
     return found
 
 
-def main(
-    only: Annotated[list[str] | None, typer.Option(help="Names, or beginnings of names.")] = None,
-    names: Annotated[bool, typer.Option("--list", help="Print the names only.")] = False,
-) -> None:
-    """Print each figure as soon as it is there."""
+def print_figures(found: dict[str, Figure], only: list[str] | None, names: bool) -> None:
+    """Print those whose names begin with one of `only`, each as soon as it is there."""
     chosen = {
         name: figure
-        for name, figure in figures().items()
+        for name, figure in found.items()
         if not only or any(name.startswith(prefix) for prefix in only)
     }
     if not chosen:
@@ -57,6 +54,14 @@ def main(
             continue
         line = {"figure": name, "value": value, "target": target, "holds": holds}
         print(json.dumps(line), flush=True)
+
+
+def main(
+    only: Annotated[list[str] | None, typer.Option(help="Names, or beginnings of names.")] = None,
+    names: Annotated[bool, typer.Option("--list", help="Print the names only.")] = False,
+) -> None:
+    """Print each figure as soon as it is there."""
+    print_figures(figures(), only, names)
 
 
 if __name__ == "__main__":

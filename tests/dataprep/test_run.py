@@ -306,6 +306,6 @@ def test_without_signals_documents_are_only_normalized_cleaned_and_deduplicated(
     assert {row["language"] for row in written} == {"und"}
     reasons = Counter(row["drop_reason"] for row in written)
     assert set(reasons) == {None, "exact.duplicate", "near_duplicates.jaccard"}
-    assert not [name for name in written[0] if name.startswith(("signals_", "content_"))]
+    assert not [name for name in written[0] if name.startswith(("signals_", "content_kind"))]
     with pytest.raises(UserError, match=r"dataprep\.presets: got a value"):
         recipe(tmp_path, clean, dataprep={**bare, "presets": ["gopher"]})

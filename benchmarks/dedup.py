@@ -1,0 +1,33 @@
+"""The figures of deduplication: `python -m benchmarks.dedup [--only FIGURE] [--list]`.
+
+Like `benchmarks.dataprep`: one JSON object a line, every value computed in this run.
+"""
+
+from typing import Annotated
+
+import typer
+
+from benchmarks.dataprep import figures, print_figures
+
+MODULES = (
+    "dedup_recall",
+    "dedup_invariance",
+    "dedup_signatures",
+    "dedup_million",
+    "dedup_scale",
+    "dedup_pieces",
+    "dedup_contamination",
+    "dedup_index",
+)
+
+
+def main(
+    only: Annotated[list[str] | None, typer.Option(help="Names, or beginnings of names.")] = None,
+    names: Annotated[bool, typer.Option("--list", help="Print the names only.")] = False,
+) -> None:
+    """Print each figure as soon as it is there."""
+    print_figures(figures(MODULES), only, names)
+
+
+if __name__ == "__main__":
+    typer.run(main)
