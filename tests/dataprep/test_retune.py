@@ -188,6 +188,20 @@ def test_only_revived_rows_are_scored(
     assert manifest.facts == expected.facts
 
 
+def test_what_was_cut_is_put_back(folder: Path, tmp_path: Path, ray_session: object) -> None:
+    """From spans to none, to others: the staged text is what it was before any cut."""
+    spans = {"spans": {"units": ["line", "sentences"], "words_left_min": 40}}
+    substrings = {"substrings": {"enabled": True, "bytes_min": 60}}
+    run(recipe(tmp_path / "a", folder, **spans, **substrings))
+    for number, change in enumerate(({}, {**spans, **gopher(word_count_low=5)}, substrings)):
+        expected = run(recipe(tmp_path / f"fresh-{number}", folder, **change))
+        assert expected is not None
+        assert {*expected.facts["pieces"]} == {*change} - {"thresholds"}
+        manifest = retune(recipe(tmp_path / "a", folder, **change))
+        assert manifest.files_digest == expected.files_digest
+        assert manifest.facts == expected.facts
+
+
 @pytest.mark.slow
 def test_edits_of_lines_stay_and_their_rules_are_tuned(
     folder: Path, tmp_path: Path, ray_session: object
