@@ -20,6 +20,26 @@ _LINE_FEED = 10
 
 
 @kernel
+def join(rows, starts, ends, owners):
+    """Which joined interval each interval belongs to, int64 [n].
+
+    Intervals, in the order of row, owner and start, that overlap or touch and have one owner are
+    one.
+    """
+    joined = np.empty(len(rows), np.int64)
+    last = -1
+    reach = 0
+    for i in range(len(rows)):
+        apart = i == 0 or rows[i] != rows[i - 1] or owners[i] != owners[i - 1]
+        if apart or starts[i] > reach:
+            last += 1
+            reach = ends[i]
+        joined[i] = last
+        reach = max(reach, ends[i])
+    return joined
+
+
+@kernel
 def _blank_until(data, position, end, table):
     """Where the white space that begins at `position` ends."""
     while position < end:

@@ -18,10 +18,12 @@ import pyarrow.parquet as pq
 from dataprep.arrow_buffers import Bytes, Offsets, text_buffers
 from dataprep.config import Dataprep
 from dataprep.contract import piece_schema
-from dataprep.cut_kernels import CHARACTERS, count_words, put_back, settle, take_out
+from dataprep.cut_kernels import CHARACTERS, count_words, join, put_back, settle, take_out
 from dataprep.step import mark
 from dataprep.word_characters import word_characters
 from dataprep.write import REMOVED_SUFFIX
+
+Integers = npt.NDArray[np.int64]
 
 SPANS = "spans"
 SUBSTRINGS = "substrings"
@@ -58,19 +60,33 @@ def cut_steps(config: Dataprep) -> list[CutStep]:
     return steps
 
 
+def joined(
+    rows: Integers, starts: Integers, ends: Integers, owners: Integers
+) -> tuple[Integers, Integers, Integers, Integers]:
+    """The intervals (int64 [n] each) with those of one row and owner that overlap or touch made
+    one, by row, owner and start."""
+    order = np.lexsort((starts, owners, rows))
+    rows, starts, ends, owners = (column[order] for column in (rows, starts, ends, owners))
+    _, first = np.unique(join(rows, starts, ends, owners), return_index=True)
+    ends = np.maximum.reduceat(ends, first) if len(first) else ends
+    return rows[first], starts[first], ends, owners[first]
+
+
 def settled(texts: pa.ChunkedArray, repeats: pa.Table, to: int = CHARACTERS) -> pa.Table:
     """The cuts (`CUT_SCHEMA`) that `repeats` (`REPEAT_SCHEMA`) in `texts` come to.
 
     `row` counts `texts`. What pieces of white space go with a cut, `cut_kernels.settle` says.
     """
-    order = [(name, "ascending") for name in ("row", "start", "end", "survivor_id")]
-    repeats = repeats.sort_by(order).combine_chunks()
-    survivors = repeats["survivor_id"].combine_chunks().dictionary_encode()
+    # How repeats were cut into rows is an accident of partitions: joined, they are what they are.
+    ids = repeats["survivor_id"].combine_chunks().unique().sort()
+    owners = pc.index_in(repeats["survivor_id"], ids).to_numpy().astype(np.int64)
+    columns = [repeats[name].to_numpy() for name in ("row", "start", "end")]
+    rows, starts, ends, owners = joined(*columns, owners)
+    order = np.lexsort((owners, ends, starts, rows))
+    rows, starts, ends, owners = (column[order] for column in (rows, starts, ends, owners))
     data, offsets = text_buffers(texts)
-    rows, starts, ends = (repeats[name].to_numpy() for name in ("row", "start", "end"))
-    owners = survivors.indices.to_numpy().astype(np.int64)
     found = settle(data, offsets, rows, starts, ends, owners, word_characters(), to)
-    names = survivors.dictionary.take(pa.array(found[3]))
+    names = ids.take(pa.array(found[3]))
     return pa.table([*(pa.array(column) for column in found[:3]), names], schema=CUT_SCHEMA)
 
 

@@ -12,15 +12,23 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from dataprep import spans
+from dataprep import spans, substring
 from dataprep.config import Dataprep
-from dataprep.cut_kernels import CHARACTERS
-from dataprep.cuts import CUT_SCHEMA, REPEAT_SCHEMA, SPANS, CutStep, cut_steps, settled
+from dataprep.cut_kernels import CHARACTERS, LINES
+from dataprep.cuts import (
+    CUT_SCHEMA,
+    REPEAT_SCHEMA,
+    SPANS,
+    SUBSTRINGS,
+    CutStep,
+    cut_steps,
+    settled,
+)
 from dataprep.decided import survivors
 from dataprep.exchange import read_partition
+from dataprep.stage import read_counts
 from dataprep.workspace import ROW_MASK, Workspace, committed
 
 # Runs a function for each tuple of arguments, in any order, anywhere; the text names the tasks.
@@ -44,6 +52,45 @@ def cut_pieces(config: Dataprep, work: Workspace, num_shards: int, run_tasks: Ru
         ]
         run_tasks(spans.find_repeats, tasks, "repeated spans")
         _collect(config, work, SPANS, partitions, CHARACTERS, num_shards, run_tasks)
+
+    if config.substrings.enabled:
+        _cut_substrings(config, work, num_shards, run_tasks)
+
+
+def _cut_substrings(
+    config: Dataprep, work: Workspace, num_shards: int, run_tasks: RunTasks
+) -> None:
+    shards, length = range(num_shards), config.substrings.bytes_min
+    text_bytes = read_counts(work, shards)["bytes_in"]
+    num_partitions = substring.num_partitions(config.near_duplicates.partitions, text_bytes)
+    partitions = range(num_partitions)
+    before = cut_steps(config)[:-1]
+    tasks: list[tuple[Any, ...]] = [
+        (work, shard, before, length, num_partitions)
+        for shard in shards
+        if not work.pieces(SUBSTRINGS, shard).exists()
+    ]
+    run_tasks(substring.write_fingerprints, tasks, "fingerprints of substrings")
+    tasks = [
+        (work, partition, num_partitions, num_shards)
+        for partition in partitions
+        if not work.shared(SUBSTRINGS, partition).exists()
+    ]
+    run_tasks(substring.find_shared, tasks, "shared fingerprints")
+    tasks = [
+        (work, shard, before, length, num_partitions, num_shards)
+        for shard in shards
+        if not work.runs(SUBSTRINGS, shard).exists()
+    ]
+    run_tasks(substring.write_runs, tasks, "text around them")
+    tasks = [
+        (work, partition, length, num_partitions, num_shards)
+        for partition in partitions
+        if not work.repeats(SUBSTRINGS, partition).exists()
+    ]
+    run_tasks(substring.find_repeats, tasks, "repeated substrings")
+    to = {"character": CHARACTERS, "line": LINES}[config.substrings.cut]
+    _collect(config, work, SUBSTRINGS, num_partitions, to, num_shards, run_tasks)
 
 
 def _collect(

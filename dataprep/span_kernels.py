@@ -25,14 +25,6 @@ _CLOSING = (
 
 
 @kernel
-def _closes(code):
-    for sign in _CLOSING:
-        if code == sign:
-            return True
-    return False
-
-
-@kernel
 def _add(found, size, row, start, end):
     if size == found.shape[1]:
         larger = np.empty((3, 2 * size), np.int64)
@@ -81,7 +73,7 @@ def find_units(data, offsets, table, unit):
                         start = -1
             else:
                 ends = int(table[code]) & SENTENCE_END != 0
-                if start >= 0 and ended and not ends and not _closes(code):
+                if start >= 0 and ended and not ends and code not in _CLOSING:
                     if unit == SENTENCES and eastern:
                         found = _add(found, size, row, start, last)
                         size += 1

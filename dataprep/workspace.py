@@ -87,6 +87,14 @@ class Workspace:
         """Exchange by shard: pieces of a partition that stand at an earlier place too."""
         return self.directory / step / "repeats" / f"partition-{partition:05d}.parquet"
 
+    def shared(self, step: str, partition: int) -> Path:
+        """Exchange by shard: fingerprints of a partition that are there more than once."""
+        return self.directory / step / "shared" / f"partition-{partition:05d}.parquet"
+
+    def runs(self, step: str, shard: int) -> Path:
+        """Exchange: the bytes of a shard's texts around fingerprints that are shared."""
+        return self.directory / step / "runs" / f"shard-{shard:05d}.parquet"
+
     def cuts(self, step: str, shard: int) -> Path:
         """What a step cuts out of the documents of a shard."""
         return self.directory / step / "cuts" / f"shard-{shard:05d}.parquet"

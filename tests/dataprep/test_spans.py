@@ -1,10 +1,9 @@
 """Spans: paragraphs, lines and sentences that stand earlier, against a dictionary of all pieces."""
 
 import itertools
-import json
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,8 @@ from hypothesis import strategies as st
 
 from dataprep import spans
 from dataprep.arrow_buffers import text_buffers
-from dataprep.config import Columns, Dataprep, Source
+from dataprep.config import Dataprep
 from dataprep.config_duplicates import NearDuplicates, Spans
-from dataprep.read import shards
-from dataprep.rehearsal import take_through
 from dataprep.span_kernels import LINES, PARAGRAPHS, SENTENCES, find_units
 from dataprep.word_characters import word_characters
 from dataprep.workspace import Workspace
@@ -32,6 +29,7 @@ BETWEEN = {
     "sentences": re.compile(r"\n|(?<=[.!?。])(?=\s)|(?<=[.!?]\))(?=\s)|(?<=。)(?=[^\s.!?。)])"),
 }
 UNITS = {"paragraph": PARAGRAPHS, "line": LINES, "sentences": SENTENCES}
+RunPieces = Callable[..., tuple[dict[str, dict[str, Any]], list[dict[str, Any]], Workspace]]
 TEXT = st.text(st.sampled_from("ab \n.。)"), max_size=40)
 
 
@@ -130,33 +128,6 @@ def corpus(seed: int) -> dict[str, str]:
     return texts
 
 
-def run_spans(
-    folder: Path, texts: dict[str, str], config: Dataprep, num_shards: int, seed: int
-) -> tuple[dict[str, dict[str, Any]], list[dict[str, Any]], Workspace]:
-    """All tasks in this process: written documents by id, and written pieces."""
-    names = list(texts)
-    random.Random(seed).shuffle(names)
-    folder.mkdir()
-    for shard in range(num_shards):
-        lines = [json.dumps({"id": name, "text": texts[name]}) for name in names[shard::num_shards]]
-        (folder / f"{shard}.jsonl").write_text("\n".join(lines) + "\n")
-    source = Source(name="s", kind="jsonl", paths=("*.jsonl",), columns=Columns(id="id"))
-    work = Workspace(folder / "work")
-    parts = shards([source], folder)
-    take_through(work, parts, [source], config, {}, [None] * len(parts), folder / "documents")
-    documents: dict[str, dict[str, Any]] = {}
-    pieces: list[dict[str, Any]] = []
-    for path in sorted((folder / "documents").rglob("*.parquet")):
-        rows = pq.read_table(path).to_pylist()
-        if path.parent.name == "cuts":
-            pieces += rows
-        elif path.parent.name in ("train", "valid", "dropped"):
-            documents |= {row["id"].removeprefix("s:"): row for row in rows}
-    for piece in pieces:
-        del piece["row"]
-    return documents, sorted(pieces, key=lambda piece: tuple(map(str, piece.values()))), work
-
-
 def configured(partitions: int, *units: str, **spans_config: int) -> Dataprep:
     return Dataprep(
         languages=(),
@@ -167,10 +138,12 @@ def configured(partitions: int, *units: str, **spans_config: int) -> Dataprep:
 
 
 @pytest.mark.parametrize("units", [("paragraph",), ("line",), ("sentences",), tuple(UNITS)])
-def test_what_is_cut_is_what_a_dictionary_finds(tmp_path: Path, units: Sequence[str]) -> None:
+def test_what_is_cut_is_what_a_dictionary_finds(
+    tmp_path: Path, units: Sequence[str], run_pieces: RunPieces
+) -> None:
     texts = corpus(1)
     config = configured(3, *units, characters_min=8, sentences=2, words_left_min=0)
-    documents, pieces, work = run_spans(tmp_path / "a", texts, config, 2, 0)
+    documents, pieces, work = run_pieces(tmp_path / "a", texts, config, 2, 0)
     expected = expected_repeats(texts, config.spans)
     assert len(expected) > 20
     found = set()
@@ -200,17 +173,18 @@ def test_what_is_cut_is_what_a_dictionary_finds(tmp_path: Path, units: Sequence[
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_cuts_do_not_depend_on_shards_partitions_or_order(tmp_path: Path, seed: int) -> None:
+def test_cuts_do_not_depend_on_shards_partitions_or_order(
+    tmp_path: Path, seed: int, run_pieces: RunPieces
+) -> None:
     texts = corpus(seed)
-    first = run_spans(tmp_path / "a", texts, configured(1, *UNITS), 1, 0)[:2]
-    assert run_spans(tmp_path / "b", texts, configured(4, *UNITS), 3, 1)[:2] == first
-    assert run_spans(tmp_path / "c", texts, configured(7, *UNITS), 2, 2)[:2] == first
+    first = run_pieces(tmp_path / "a", texts, configured(1, *UNITS), 1, 0)[:2]
+    assert run_pieces(tmp_path / "b", texts, configured(4, *UNITS), 3, 1)[:2] == first
+    assert run_pieces(tmp_path / "c", texts, configured(7, *UNITS), 2, 2)[:2] == first
     assert first[1]
 
 
-def test_near_duplicates_go_whole_and_take_no_part(tmp_path: Path) -> None:
-    """A page that differs in a line is dropped, not left as a torso; and its lines count for none.
-    """
+def test_near_duplicates_go_whole_and_take_no_part(tmp_path: Path, run_pieces: RunPieces) -> None:
+    """A page that differs in a line is dropped, not left as a torso; and its lines count for none."""
     words = [f"word{i}" for i in range(400)]
     lines = [" ".join(words[i : i + 8]) for i in range(0, 400, 8)]
     shared = "a line that a third document shares with one of them only"
@@ -220,7 +194,7 @@ def test_near_duplicates_go_whole_and_take_no_part(tmp_path: Path) -> None:
         "three": "\n".join(["something else entirely stands here, and then", shared, "an end"]),
     }
     config = configured(2, "line").model_copy(update={"near_duplicates": NearDuplicates()})
-    documents, pieces, _ = run_spans(tmp_path / "a", texts, config, 1, 0)
+    documents, pieces, _ = run_pieces(tmp_path / "a", texts, config, 1, 0)
     reasons = {name: row["drop_reason"] for name, row in documents.items()}
     assert sorted(map(str, reasons.values())) == ["None", "None", "near_duplicates.jaccard"]
     if reasons["two"] is None:
