@@ -80,8 +80,8 @@ def settled(texts: pa.ChunkedArray, repeats: pa.Table, to: int = CHARACTERS) -> 
     # How repeats were cut into rows is an accident of partitions: joined, they are what they are.
     ids = repeats["survivor_id"].combine_chunks().unique().sort()
     owners = pc.index_in(repeats["survivor_id"], ids).to_numpy().astype(np.int64)
-    columns = [repeats[name].to_numpy() for name in ("row", "start", "end")]
-    rows, starts, ends, owners = joined(*columns, owners)
+    rows, starts, ends = (repeats[name].to_numpy() for name in ("row", "start", "end"))
+    rows, starts, ends, owners = joined(rows, starts, ends, owners)
     order = np.lexsort((owners, ends, starts, rows))
     rows, starts, ends, owners = (column[order] for column in (rows, starts, ends, owners))
     data, offsets = text_buffers(texts)

@@ -111,10 +111,10 @@ def find_fingerprints(data, offsets, length, grain):
 
 @kernel
 def _equal(data, left, right, length):
-    for i in range(length):
-        if data[left + i] != data[right + i]:
-            return False
-    return True
+    same = 0
+    while same < length and data[left + same] == data[right + same]:
+        same += 1
+    return same == length
 
 
 @kernel

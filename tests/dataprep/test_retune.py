@@ -189,7 +189,7 @@ def test_only_revived_rows_are_scored(
 
 
 CUTS: Tables = {
-    "spans": {"units": ["line", "sentences"], "words_left_min": 40},
+    "spans": {"units": ["line", "sentences"], "words_left_min": 300},
     "substrings": {"enabled": True, "bytes_min": 60},
 }
 

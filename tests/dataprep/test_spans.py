@@ -184,7 +184,7 @@ def test_cuts_do_not_depend_on_shards_partitions_or_order(
 
 
 def test_near_duplicates_go_whole_and_take_no_part(tmp_path: Path, run_pieces: RunPieces) -> None:
-    """A page that differs in a line is dropped, not left as a torso; and its lines count for none."""
+    """A page that differs in a line is dropped, not left as a torso; its lines count for none."""
     words = [f"word{i}" for i in range(400)]
     lines = [" ".join(words[i : i + 8]) for i in range(0, 400, 8)]
     shared = "a line that a third document shares with one of them only"

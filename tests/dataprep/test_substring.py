@@ -70,7 +70,7 @@ def found_bytes(work: Workspace, texts: dict[str, str], num_shards: int) -> dict
 
 
 def corpus(seed: int) -> dict[str, str]:
-    """Texts that share runs at any offset, repeat themselves, or hardly have two different bytes."""
+    """Texts that share runs at any offset, repeat themselves, or have hardly two bytes."""
     draw = random.Random(seed)
     alphabet = draw.choice(["ab", "abcdefgh", "aé水 ", "abc "])
     shared = ["".join(draw.choices(alphabet, k=draw.randint(8, 60))) for _ in range(6)]
