@@ -16,18 +16,27 @@ from dataprep.deduplicate import DECISION_SCHEMA, read_decisions
 from dataprep.step import alive
 from dataprep.workspace import ROW_BITS, Workspace
 
+# What can be told of a survivor without reading its signals.
+_OF_SURVIVORS = ("id", "text", "drop_reason", "drop_value", "drop_threshold")
+
 
 def decided(
-    work: Workspace, shard: int, steps: Sequence[CutStep] = ()
+    work: Workspace,
+    shard: int,
+    steps: Sequence[CutStep] = (),
+    columns: Sequence[str] | None = None,
 ) -> Iterator[tuple[pa.Table, pa.Table]]:
     """Each batch of the shard after deduplication and the cuts of `steps`, and the pieces that
-    were cut out of it (`cuts.PIECE_SCHEMA`)."""
+    were cut out of it (`cuts.PIECE_SCHEMA`).
+
+    `columns` are the staged ones that are wanted, None means all.
+    """
     decisions = read_decisions(work, shard)
     cuts = [pq.read_table(work.cuts(step.name, shard)) for step in steps]
     first = 0
     with pq.ParquetFile(work.staged(shard)) as file:
         for group in range(file.num_row_groups):
-            table = file.read_row_group(group)
+            table = file.read_row_group(group, columns=columns)
             stop = first + table.num_rows
             table = _decide(table, _rows_of(decisions, first, stop))
             pieces = [PIECE_SCHEMA.empty_table()]
@@ -43,7 +52,7 @@ def survivors(
 ) -> Iterator[tuple[np.ndarray, pa.ChunkedArray]]:
     """Row references (int64, ascending) and texts of the documents that are alive, by batch."""
     first = shard << ROW_BITS
-    for table, _ in decided(work, shard, steps):
+    for table, _ in decided(work, shard, steps, _OF_SURVIVORS):
         living = alive(table)
         yield first + np.flatnonzero(living), table["text"].filter(pa.array(living))
         first += table.num_rows

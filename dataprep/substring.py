@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from dataprep.arrow_buffers import text_buffers
 from dataprep.cut_kernels import join
@@ -46,15 +47,18 @@ RUN_SCHEMA = pa.schema(
         pa.field("bytes", pa.large_binary(), nullable=False),
     ]
 )
-# Text for which there is a partition, at least: fingerprints of 128 MB are in memory then.
-_PARTITION_BYTES = 1 << 28
+# Text for one partition. Of the most, fingerprints of 128 MB are in memory; less than the least is
+# not worth opening files for.
+_PARTITION_BYTES_MAX = 1 << 28
+_PARTITION_BYTES_MIN = 1 << 24
 
 Integers = npt.NDArray[np.int64]
 
 
-def num_partitions(least: int, text_bytes: int) -> int:
-    """Partitions of the exchange, at least `least`, for a corpus of `text_bytes`."""
-    return max(least, -(-text_bytes // _PARTITION_BYTES))
+def num_partitions(wanted: int, text_bytes: int) -> int:
+    """Partitions of the exchange for a corpus of `text_bytes`: `wanted`, or more, or fewer."""
+    most = -(-text_bytes // _PARTITION_BYTES_MIN)
+    return max(1, min(wanted, most), -(-text_bytes // _PARTITION_BYTES_MAX))
 
 
 def grain_of(bytes_min: int) -> int:
@@ -164,10 +168,8 @@ def find_repeats(
     work: Workspace, partition: int, bytes_min: int, partitions: int, num_shards: int
 ) -> None:
     """Task: the repeated windows of one partition, joined where they touch, by shard."""
-    stretches = pa.concat_tables(
-        read_partition([work.shared(SUBSTRINGS, partition)], shard, num_shards, STRETCH_SCHEMA)
-        for shard in range(num_shards)
-    )
+    with pq.ParquetFile(work.shared(SUBSTRINGS, partition)) as file:
+        stretches = file.read(use_threads=False).combine_chunks()
     paths = [work.runs(SUBSTRINGS, shard) for shard in range(num_shards)]
     runs = read_partition(paths, partition, partitions, RUN_SCHEMA)
     repeats = _repeated(work, stretches, runs, bytes_min)

@@ -36,7 +36,8 @@ def ranked(work: Workspace, rows: Rows) -> Ranked:
     found = [pa.table({"row": pa.array([], pa.int64()), "id": pa.array([], pa.string())})]
     for shard in np.unique(wanted >> ROW_BITS).tolist():
         columns = ["row", "content_hash", "id"]
-        table = pq.read_table(work.texts(shard), columns=columns, use_threads=False)
+        with pq.ParquetFile(work.texts(shard)) as file:
+            table = file.read(columns, use_threads=False)
         start, stop = np.searchsorted(wanted, [shard << ROW_BITS, (shard + 1) << ROW_BITS])
         found.append(table.filter(pc.is_in(table["row"], pa.array(wanted[start:stop]))))
     if len(found) == 1:

@@ -13,6 +13,7 @@ import xxhash
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from dataprep import substring
 from dataprep.arrow_buffers import text_buffers
 from dataprep.config import Dataprep
 from dataprep.config_duplicates import Exact, NearDuplicates, Spans, Substrings
@@ -21,6 +22,12 @@ from dataprep.substring_kernels import find_fingerprints, find_repeated
 from dataprep.workspace import Workspace
 
 RunPieces = Callable[..., tuple[dict[str, dict[str, Any]], list[dict[str, Any]], Workspace]]
+
+
+@pytest.fixture(autouse=True)
+def _small_partitions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many as a recipe says, however small the corpus is."""
+    monkeypatch.setattr(substring, "_PARTITION_BYTES_MIN", 1)
 
 
 def configured(partitions: int, length: int, **others: Any) -> Dataprep:
@@ -217,6 +224,11 @@ def test_windows_are_found_in_the_order_of_their_stretches(
     ] == expected
 
 
-def test_a_corpus_has_as_many_partitions_as_memory_asks_for() -> None:
+def test_a_corpus_has_as_many_partitions_as_memory_asks_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     assert num_partitions(16, 10**9) == 16
     assert num_partitions(1, 10**12) == 3726
+    monkeypatch.undo()
+    assert num_partitions(16, 20_000_000) == 2
+    assert num_partitions(16, 0) == 1
