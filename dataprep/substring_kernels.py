@@ -159,8 +159,8 @@ def find_repeated(data, groups, begins, counts, length):
 
     Stretches (int64 [n] each) stand in survivor order within each group; those of one group have
     one fingerprint. The windows of stretch i are the `counts[i]` that begin at `begins[i]` in
-    `data` and after; stretches do not overlap. Every window is looked for by its hash among the group's different ones, and
-    compared byte by byte: the answer does not depend on the hash.
+    `data` and after; stretches do not overlap. Every window is looked for by its hash among the
+    group's different ones, and compared byte by byte: the answer does not depend on the hash.
     """
     outgoing = _power(length)
     slots = _SLOTS_MIN
