@@ -29,7 +29,7 @@ from dataprep.config import Dataprep, Source
 from dataprep.config_duplicates import NearDuplicates, Spans, Substrings
 from dataprep.decided import survivors
 from dataprep.read import shards
-from dataprep.rehearsal import take_through
+from dataprep.rehearsal import in_turn, take_through
 from dataprep.survivor_ranks import ranked
 from dataprep.workspace import Workspace
 
@@ -147,10 +147,6 @@ def _staged(config: Dataprep) -> Iterator[tuple[Workspace, int]]:
 
 def _rate(step: str, config: Dataprep) -> float:
     """Bytes of text a second of processor time through all tasks of a step."""
-
-    def in_turn(function: Callable[..., None], arguments: list[Any], _label: str) -> None:
-        for values in arguments:
-            function(*values)
 
     with _staged(config) as (work, size):
         seconds = []

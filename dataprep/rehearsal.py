@@ -97,12 +97,13 @@ def take_through(
     for batch in range(num_batches):
         deduplicate.verify_batch(work, batch, num_batches, num_shards, near.jaccard)
     deduplicate.collect_decisions(work, near, near.partitions, num_batches, num_shards)
-    pieces.cut_pieces(config, work, num_shards, _in_turn)
+    pieces.cut_pieces(config, work, num_shards, in_turn)
     for index in range(num_shards):
         write_documents(work, index, documents, 0, config.valid_fraction, cuts.cut_steps(config))
     return [*seconds, time.monotonic() - start]
 
 
-def _in_turn(function: Callable[..., None], arguments: list[tuple[Any, ...]], _label: str) -> None:
+def in_turn(function: Callable[..., None], arguments: list[tuple[Any, ...]], _label: str) -> None:
+    """Run tasks one after the other in this process."""
     for values in arguments:
         function(*values)
