@@ -5,7 +5,6 @@ The pass reads a shard once: every batch goes through the chain of steps, then t
 16 MB of text and what the steps make of it), whatever the shard's size.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -13,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from dataprep import (
     chinese_signals,
@@ -34,12 +32,13 @@ from dataprep import (
 from dataprep.config import Dataprep, Source
 from dataprep.conservation import Counts
 from dataprep.contract import PARTS
-from dataprep.deduplicate import DECISION_SCHEMA, read_decisions
+from dataprep.decisions import DECISION_SCHEMA, read_decisions
+from dataprep.piece_files import open_piece, read_json, write_json
 from dataprep.read import Shard, read_shard
 from dataprep.records import READ_SCHEMA
-from dataprep.stage import open_stage
+from dataprep.stage import is_staged, open_stage
 from dataprep.step import Step, alive, apply_chain, check_chain
-from dataprep.workspace import Workspace, committed
+from dataprep.workspace import Workspace
 from launch.manifest import FileEntry
 
 
@@ -94,10 +93,10 @@ def process_shard(
 
     Of a sample run it reads the first `records_max` records.
     """
-    if work.counts(index).exists():
+    if is_staged(work, index, config):
         return
     steps = chain(config, models)
-    with open_stage(work, index, steps, config.near_duplicates) as stage:
+    with open_stage(work, index, steps, config) as stage:
         batches = read_shard(shard, source, config, records_max, stage.passed_over)
         for table, refused in batches:
             stage.refuse(refused)
@@ -133,21 +132,20 @@ def write_documents(
             ]
         ),
     }
-    with committed(work.written(index)) as path:
-        path.write_text(json.dumps(document))
+    write_json(work.written(index), document)
 
 
 def read_written(work: Workspace, index: int) -> tuple[list[FileEntry], Counts, report.Summary]:
     """The files that were written of a shard, the counts and the summary of their rows."""
-    document = json.loads(work.written(index).read_text())
+    document = read_json(work.written(index))
     entries = [FileEntry(**entry) for entry in document["files"]]
     return entries, document["counts"], document["summary"]
 
 
 def _quarantined(work: Workspace, index: int) -> Iterator[pa.Table]:
-    with pq.ParquetFile(work.quarantine(index)) as file:
-        for group in range(file.num_row_groups):
-            yield file.read_row_group(group)
+    with open_piece(work.quarantine(index)) as piece:
+        for group in range(piece.num_row_groups):
+            yield piece.read([group])
 
 
 def _decided(work: Workspace, index: int) -> Iterator[pa.Table]:
@@ -155,9 +153,9 @@ def _decided(work: Workspace, index: int) -> Iterator[pa.Table]:
     decisions = read_decisions(work, index)
     decided_rows = decisions["row"].to_numpy()
     first = 0
-    with pq.ParquetFile(work.staged(index)) as file:
-        for group in range(file.num_row_groups):
-            table = file.read_row_group(group)
+    with open_piece(work.staged(index)) as piece:
+        for group in range(piece.num_row_groups):
+            table = piece.read([group])
             start, stop = np.searchsorted(decided_rows, [first, first + table.num_rows])
             yield _decide(table, decisions.slice(start, stop - start), first)
             first += table.num_rows
@@ -177,4 +175,7 @@ def _decide(table: pa.Table, decisions: pa.Table, first: int) -> pa.Table:
         else:
             merged = pc.coalesce(table[field.name], column)
             table = table.set_column(position, table.schema.field(position), merged)
-    return table
+    alone = pa.array(alive(table) & (place < 0))
+    position = table.schema.get_field_index("cluster_weight")
+    weights = pc.if_else(alone, pa.scalar(1.0, pa.float32()), table["cluster_weight"])
+    return table.set_column(position, table.schema.field(position), weights)
