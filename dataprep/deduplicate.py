@@ -27,7 +27,7 @@ def deduplicate(work: Workspace, config: Dataprep, layout: Layout, run_tasks: Ru
     """Exchange and verify; afterwards `work.decisions` says what becomes of every duplicate.
 
     `config.survivors.sources` names all sources (`survivors.source_order`). The answer counts band
-    values and duplicates, for the manifest.
+    values and clusters, for the manifest.
     """
     near, urls = config.near_duplicates, config.exact.urls
 
@@ -118,7 +118,7 @@ def deduplicate(work: Workspace, config: Dataprep, layout: Layout, run_tasks: Ru
         "decisions",
     )
     facts |= decisions.cluster_facts(work, layout)
-    return {"band_values": links.band_facts(work, layout), "duplicates": facts}
+    return {"band_values": links.band_facts(work, layout), "clusters": facts}
 
 
 def _unfinished(work: Workspace, layout: Layout, group: int) -> int:

@@ -26,8 +26,8 @@ class Links:
     """What the band values of one partition propose.
 
     `edges`: int64, shape [links, 2], row references. `num_groups`: band values shared by at least
-    two documents. `num_hot_groups`: those larger than the cap, `num_cut`: their documents. `largest_group`:
-    documents.
+    two documents. `num_hot_groups`: those larger than the cap. `num_cut`: documents of
+    those. `largest_group`: documents.
     """
 
     edges: Rows
@@ -79,6 +79,9 @@ def links(
     cut still finds its own duplicates. Order comes from content alone, so that shards, partitions
     and workers change nothing: a star's centre is no matter, only what it connects.
     """
+    # One type each, whether they are Arrow's or a selection: one compiled kernel.
+    for array in (values, order, rows):
+        array.flags.writeable = False
     sorting = np.argsort(values)
     edges, counted = _stars(values, sorting, order, rows, band_size_max)
     return Links(edges, *(int(number) for number in counted))

@@ -41,7 +41,7 @@ SHINGLE_SCHEMA = pa.schema(
 # count, which only makes the order of rarity less sharp, never the result different.
 _COUNT_SLOTS_MAX = 1 << 26
 # Up to so many documents of a component are simply compared with each other.
-_FEW = 12
+FEW = 12
 
 
 def greedy_survivors(
@@ -52,6 +52,7 @@ def greedy_survivors(
     starts: npt.NDArray[np.int64] | None = None,
     fixed: npt.NDArray[np.bool_] | None = None,
     containment: bool = False,
+    few: int = FEW,
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
     """For each set, the first survivor before it with a similarity of `threshold` or more.
 
@@ -59,7 +60,8 @@ def greedy_survivors(
     survivor order. Component c is the sets `starts[c]` to `starts[c + 1]` (int64; None: all are
     one), in which the `fixed` ones (bool, shape [sets]) come first. Returns positions (int64, -1
     for a survivor) and similarities (float64, 0 for a survivor): Jaccard's, or the share of the
-    dropped set that its survivor contains. Empty sets survive and drop nothing.
+    dropped set that its survivor contains. Empty sets survive and drop nothing. In components of
+    up to `few` sets all pairs are compared; the result is the same.
     """
     num_sets = len(offsets) - 1
     if starts is None:
@@ -71,8 +73,7 @@ def greedy_survivors(
     # One type for what is in memory and what is mapped, and thus one compiled kernel.
     hashes = hashes.view(np.ndarray)
     hashes.flags.writeable = False
-    for few in (True, False):
-        _greedy(starts, offsets, hashes, fixed, threshold, containment, few, survivors, similarity)
+    _greedy(starts, offsets, hashes, fixed, threshold, containment, few, survivors, similarity)
     return survivors, similarity
 
 
@@ -80,9 +81,7 @@ def greedy_survivors(
 def _greedy(starts, offsets, hashes, fixed, threshold, containment, few, survivors, similarity):
     for component in range(len(starts) - 1):
         first, stop = starts[component], starts[component + 1]
-        if few == (stop - first > _FEW):
-            continue
-        if few:
+        if stop - first <= few:
             _compare_all(
                 first, stop, offsets, hashes, fixed, threshold, containment, survivors, similarity
             )

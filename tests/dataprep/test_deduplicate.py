@@ -41,7 +41,12 @@ def corpus(seed: int) -> dict[str, str]:
 
 
 def decide(
-    folder: Path, texts: dict[str, str], num_shards: int, partitions: int, seed: int, groups: int = 256
+    folder: Path,
+    texts: dict[str, str],
+    num_shards: int,
+    partitions: int,
+    seed: int,
+    groups: int = 256,
 ) -> dict[str, dict[str, Any]]:
     """Decisions by id, with the texts dealt to shards at random."""
     names = list(texts)
