@@ -47,7 +47,7 @@ def find_units(data, offsets, table, unit):
         ended = False  # a sign that ends the sentence has been met, and only closing ones since
         eastern = False
         while position < end:
-            code = np.int64(data[position])
+            code = int(data[position])
             following = position + 1
             if code >= 128:
                 code, following = decode(data, position)
@@ -78,7 +78,7 @@ def find_units(data, offsets, table, unit):
                     ended = False
                     eastern = False
                 if ends:
-                    eastern = (ended and eastern) or code >= _EAST_ASIAN
+                    eastern = bool((ended and eastern) or code >= _EAST_ASIAN)
                     ended = True
                 feeds = 0
                 last = following
