@@ -206,8 +206,13 @@ def test_windows_are_found_in_the_order_of_their_stretches(
 ) -> None:
     cases.sort(key=lambda case: case[2])
     counts = [min(count, len(data) - begin - length + 1) for begin, count, _ in cases]
-    arrays = [np.array(a, np.int64) for a in ([c[2] for c in cases], [c[0] for c in cases], counts)]
-    found = find_repeated(np.frombuffer(data, np.uint8), *arrays, length)
+    slices = [
+        data[case[0] : case[0] + count + length - 1]
+        for case, count in zip(cases, counts, strict=True)
+    ]
+    begins = np.cumsum([0, *map(len, slices)])[:-1]
+    arrays = [np.array(a, np.int64) for a in ([case[2] for case in cases], begins, counts)]
+    found = find_repeated(np.frombuffer(b"".join(slices), np.uint8), *arrays, length)
     seen: dict[tuple[int, bytes], int] = {}
     expected = []
     for i, ((begin, _, group), count) in enumerate(zip(cases, counts, strict=True)):
