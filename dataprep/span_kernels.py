@@ -80,7 +80,7 @@ def find_units(data, offsets, table, unit):
                     ended = False
                     eastern = False
                 if ends:
-                    eastern = (ended and eastern) or code >= _EAST_ASIAN
+                    eastern = bool((ended and eastern) or code >= _EAST_ASIAN)
                     ended = True
                 feeds = 0
                 last = following
