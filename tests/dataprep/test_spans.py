@@ -18,11 +18,11 @@ from dataprep import spans
 from dataprep.arrow_buffers import text_buffers
 from dataprep.config import Dataprep
 from dataprep.config_duplicates import NearDuplicates, Spans, Substrings
+from dataprep.deduplicate import in_turn
 from dataprep.pieces import cut_pieces
-from dataprep.rehearsal import in_turn
 from dataprep.span_kernels import LINES, PARAGRAPHS, SENTENCES, find_units
 from dataprep.word_characters import word_characters
-from dataprep.workspace import Workspace
+from dataprep.workspace import Layout, Workspace
 
 # As Python says them, without the kernels' state: what stands between two ends.
 BETWEEN = {
@@ -228,6 +228,6 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path: Path, run_pieces: RunPieces
         for path in gone:
             path.unlink()
         times = {path: path.stat().st_mtime_ns for path in files if path not in gone}
-        cut_pieces(config, work, 2, in_turn)
+        cut_pieces(config, work, Layout(2, 3), in_turn)
         assert {path: path.read_bytes() for path in files} == made
         assert {path: path.stat().st_mtime_ns for path in times} == times
