@@ -145,7 +145,7 @@ def finish(
     trained: "Mapping[Name, TrainedClassifier]",
 ) -> Manifest:
     """From the staged shards to the manifest; the same for `run` and for `retune`."""
-    from dataprep import cuts, deduplicate, pieces, report, shard, stage, survivors
+    from dataprep import cuts, deduplicate, pieces, report, report_pieces, shard, stage, survivors
     from dataprep.conservation import conservation, merge_counts
 
     # Absolute, because workers have their own working directory.
@@ -173,11 +173,11 @@ def finish(
     facts = conservation(merge_counts([part for _, part in written]), **counts)
     facts["shards"] = num_shards
     facts |= duplicates
-    facts["pieces"] = cuts.piece_facts(
-        [directory / entry.path for entry in entries if entry.path.startswith("cuts/")]
-    )
+    cut_out = [directory / entry.path for entry in entries if entry.path.startswith("cuts/")]
+    facts["pieces"] = cuts.piece_facts(cut_out)
     facts["classifiers"] = {name: model.facts for name, model in trained.items()}
-    entries += report.write_report(directory, summaries, facts, config["dataprep"])
+    often = report_pieces.commonest(cut_out)
+    entries += report.write_report(directory, summaries, facts, config["dataprep"], often)
     manifest = Manifest(KIND, VERSION, config, tuple(inputs), tuple(entries), facts)
     write_manifest(directory, manifest)
     shutil.rmtree(work.directory.parent)
