@@ -80,11 +80,12 @@ def run(recipe: Recipe, *, force: bool = False, dry_run: bool = False) -> Manife
 
 def check(recipe: Recipe) -> None:
     """What can be checked without reading the inputs. Raises `UserError`."""
-    from dataprep import labelled, read, shard, side_files
+    from dataprep import decontamination, labelled, read, shard, side_files
 
     read.shards(recipe.sources, Path.cwd())
     side_files.side_files(recipe.dataprep)
     shard.step_names(recipe.dataprep)
+    decontamination.facts(recipe.dataprep)
     for name, configured in _classifiers(recipe.dataprep).items():
         labelled.labelled_files(configured, f"dataprep.{name}")
 
@@ -107,7 +108,7 @@ def find_inputs(recipe: Recipe, *, write: bool) -> list[Input]:
 
     Digests of unchanged files are remembered in `logs/`, which `write` allows to be written.
     """
-    from dataprep import labelled, read, side_files
+    from dataprep import decontamination_items, labelled, read, side_files
 
     with digest_cache(recipe.documents, write=write) as cache:
         inputs = read.inputs(recipe.sources, Path.cwd(), cache.digest)
@@ -116,17 +117,20 @@ def find_inputs(recipe: Recipe, *, write: bool) -> list[Input]:
                 inputs.append(Input(f"{name}:{path}", cache.digest(path)))
         for path in side_files.side_files(recipe.dataprep):
             inputs.append(Input(f"{side_files.PREFIX}{path}", cache.digest(path)))
+        for path in decontamination_items.files(recipe.dataprep.decontamination):
+            inputs.append(Input(f"{decontamination_items.PREFIX}{path}", cache.digest(path)))
     return inputs
 
 
 def build(recipe: Recipe, inputs: list[Input]) -> Manifest:
     """Everything after the checks; the caller holds the lock of `recipe.documents`."""
-    from dataprep import read
+    from dataprep import decontamination, read
     from dataprep.rehearsal import rehearse_once
     from launch.ray_cluster import ray_session
 
     shards = read.number_rows(read.shards(recipe.sources, Path.cwd()), recipe.sources)
     work = workspace(recipe, inputs, [])
+    decontamination.facts(recipe.dataprep)  # the sets are read before anything is spent
     rehearse_once()
     trained = train_classifiers(recipe)
     with ray_session(recipe.execution):
@@ -142,7 +146,7 @@ def finish(
     trained: "Mapping[Name, TrainedClassifier]",
 ) -> Manifest:
     """From the staged shards to the manifest; the same for `run` and for `retune`."""
-    from dataprep import report, shard, stage
+    from dataprep import decontamination, report, shard, stage
     from dataprep.conservation import conservation, merge_counts
 
     # Absolute, because workers have their own working directory.
@@ -166,6 +170,8 @@ def finish(
     facts["shards"] = num_shards
     facts["band_values"] = bands
     facts["classifiers"] = {name: model.facts for name, model in trained.items()}
+    if recipe.dataprep.decontamination.mode != "off":
+        facts["decontamination"] = decontamination.facts(recipe.dataprep)
     entries += report.write_report(directory, summaries, facts, config["dataprep"])
     manifest = Manifest(KIND, VERSION, config, tuple(inputs), tuple(entries), facts)
     write_manifest(directory, manifest)
