@@ -79,6 +79,19 @@ def make_steps(config: Dataprep) -> list[Step]:
     return [Step(NAME, needs, FIELDS, apply, decide, of_living=True)]
 
 
+def check(config: Dataprep) -> None:
+    """Read the evaluation sets before anything is spent, and say which items are too short.
+
+    Raises UserError for sets that cannot be used (`read_items`).
+    """
+    for name, found in facts(config).items():
+        if found["too_short"]:
+            get_logger("dataprep").warning(
+                "decontamination: %d of %d items of %s say too little to be searched for, as %s",
+                found["too_short"], found["items"], name, found["too_short_ids"][0],
+            )  # fmt: skip
+
+
 def facts(config: Dataprep) -> dict[str, Any]:
     """By set: its items, and those that say too little to be searched for (with the first ids).
 
@@ -96,11 +109,6 @@ def facts(config: Dataprep) -> dict[str, Any]:
             "too_short": len(ids),
             "too_short_ids": ids[:_IDS_MAX],
         }
-        if ids:
-            get_logger("dataprep").warning(
-                "decontamination: %d of %d items of %s are too short to search for, as %s",
-                len(ids), found[table.name]["items"], table.name, ids[0],
-            )  # fmt: skip
     return found
 
 

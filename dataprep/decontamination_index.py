@@ -213,7 +213,7 @@ def _sayings(units: _Units, owners: Numbers) -> npt.NDArray[np.float64]:
     hashes, sorted_owners = units.hashes[order], owners[order]
     new = np.ones(len(order), np.bool_)
     new[1:] = (hashes[1:] != hashes[:-1]) | (sorted_owners[1:] != sorted_owners[:-1])
-    return np.bincount(sorted_owners, weights=units.says[order] * new)
+    return np.bincount(sorted_owners, weights=units.says[order] * new).astype(np.float64)
 
 
 def _choose(items: Sequence[Item], units: _Units) -> _Chosen:
@@ -294,8 +294,8 @@ def _rarity(hashes: Hashes, owners: Numbers, num_parts: int) -> npt.NDArray[np.f
     distinct, inverse = np.unique(hashes, return_inverse=True)
     pairs = np.unique(owners * len(distinct) + inverse)
     frequency = np.bincount(pairs % max(1, len(distinct)), minlength=len(distinct))
-    weights: npt.NDArray[np.float64] = np.log2(1.0 + num_parts / frequency[inverse])
-    return weights
+    shares = num_parts / frequency[inverse]
+    return np.log2(1.0 + shares.astype(np.float64))
 
 
 def _anchors(parts: Parts) -> Anchors:

@@ -161,7 +161,7 @@ def _build(recipe: "Recipe", old: Manifest, inputs: list[Input]) -> Manifest:
     trained = run.train_classifiers(recipe)
     models = {name: model.path.resolve() for name, model in trained.items()}
     digests: dict[str, str] = {name: model.facts["digest"] for name, model in trained.items()}
-    decontamination.facts(recipe.dataprep)  # the sets are read before anything is spent
+    decontamination.check(recipe.dataprep)
     reused = _reusable(old, recipe, digests, inputs)
     config = with_absolute_paths(recipe.dataprep)
     arguments = [

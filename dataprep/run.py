@@ -85,7 +85,7 @@ def check(recipe: Recipe) -> None:
     read.shards(recipe.sources, Path.cwd())
     side_files.side_files(recipe.dataprep)
     shard.step_names(recipe.dataprep)
-    decontamination.facts(recipe.dataprep)
+    decontamination.check(recipe.dataprep)
     for name, configured in _classifiers(recipe.dataprep).items():
         labelled.labelled_files(configured, f"dataprep.{name}")
 
@@ -130,7 +130,7 @@ def build(recipe: Recipe, inputs: list[Input]) -> Manifest:
 
     shards = read.number_rows(read.shards(recipe.sources, Path.cwd()), recipe.sources)
     work = workspace(recipe, inputs, [])
-    decontamination.facts(recipe.dataprep)  # the sets are read before anything is spent
+    decontamination.check(recipe.dataprep)
     rehearse_once()
     trained = train_classifiers(recipe)
     with ray_session(recipe.execution):
