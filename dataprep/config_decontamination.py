@@ -19,8 +19,8 @@ class EvaluationSet(Model):
     paths: tuple[str, ...] = Field(min_length=1)
     """Globs of JSONL files (also .gz and .zst)."""
     fields: tuple[str, ...] = Field(("question",), min_length=1, max_length=16)
-    """Fields that are searched for, each by itself: texts, numbers, or lists of texts, which are
-    joined; `a.b` is b inside a. One that a record does not have or that is null is passed over."""
+    """Fields that are searched for, the question first: texts, numbers, or lists of them, which are
+    joined; `a.b` is b inside a. What a record does not have or what is null is passed over."""
     id: str | None = None
     """Field with an id that is unique in the set; unset: the file's name and line."""
 

@@ -4,9 +4,11 @@
     weights    how rare a unit is among the parts; a function word weighs little
     anchors    runs of five units, so placed that every run long enough to count holds one
 
-A part that says enough by itself is searched for by itself. Where no part of an item does ("Who
-wrote it?"), the longest is searched for and counts only where all the others (the answer) stand
-near it; an item that says too little even so is not searched for, and reported.
+The text of the first field, the question, is searched for by itself if it says enough; that of
+another field, an answer or a passage, if it is as long as a run that counts: "the United States of
+America" says something, but it is everywhere. Where nothing of an item is searched for by itself
+("Who wrote it?"), its texts are searched for together, the question where all the others stand near
+it. An item that says too little even so is not searched for, and reported.
 """
 
 from collections.abc import Sequence
@@ -41,11 +43,12 @@ from dataprep.records import Batch, Record
 
 # What a unit says, in words: a function word less than others, a Chinese character less than a
 # word. Measured 2026-11-24 on 84,000 short sentences of seven sets against 580,000 paragraphs of
-# five others (docs/decontamination.md): of 1,000 items of four words below 3.2, 60 and more
-# paragraphs in 100,000 hold one, by chance; above it 20 at most, of five words and more below 10.
+# five others (docs/decontamination.md): of 100,000 paragraphs, 60 hold one of 1,000 sentences that
+# say 2.8, by chance; below it hundreds do, above 3.4 fewer than 15.
 _FUNCTION_WORD_SAYS = 0.4
 _CHARACTER_SAYS = 0.65
-_SAYS_MIN = 3.2
+_SAYS_MIN = 2.8
+_ALONE_UNITS_MIN = 4
 # A run of five units that more parts than these have in common says nothing of any of them.
 _HOT_PARTS = 1000
 _BITS_PER_ANCHOR = 32
@@ -132,8 +135,11 @@ def build_index(
     of documents are."""
     texts = [text for item in items for _, text in item.texts]
     units = _units(_as_documents(texts, normal, pii))
-    chosen = _choose(items, units)
-    parts = _parts(units, chosen, ngram_words, ngram_characters)
+    counted = _counted(
+        units.offsets, units.code_offsets, units.codes, ngram_words, ngram_characters
+    )
+    chosen = _choose(items, units, counted)
+    parts = _parts(units, chosen, counted)
     return Index(tuple(items), parts, _anchors(parts), tuple(chosen.silent))
 
 
@@ -216,7 +222,8 @@ def _sayings(units: _Units, owners: Numbers) -> npt.NDArray[np.float64]:
     return np.bincount(sorted_owners, weights=units.says[order] * new).astype(np.float64)
 
 
-def _choose(items: Sequence[Item], units: _Units) -> _Chosen:
+def _choose(items: Sequence[Item], units: _Units, counted: Numbers) -> _Chosen:
+    """`counted` are the units of the shortest run that counts, by text (int64)."""
     counts = np.array([len(item.texts) for item in items], np.int64)
     text_items = np.repeat(np.arange(len(items)), counts)
     firsts = np.concatenate([[0], np.cumsum(counts)])
@@ -231,12 +238,18 @@ def _choose(items: Sequence[Item], units: _Units) -> _Chosen:
     for place in range(len(items)):
         texts = range(firsts[place], firsts[place + 1])
         searched: list[tuple[int, ...]] = [
-            (text,) for text in texts if own[text] >= _SAYS_MIN and lengths[text] >= SHORT_ANCHOR
+            (text,)
+            for text, (field, _) in zip(texts, items[place].texts, strict=True)
+            if own[text] >= _SAYS_MIN
+            and lengths[text]
+            >= (_ALONE_UNITS_MIN if field == items[place].first else counted[text])
         ]
         if not searched and place < len(together) and together[place] >= _SAYS_MIN:
-            ordered = sorted((t for t in texts if lengths[t]), key=lambda t: (-own[t], t))
-            if lengths[ordered[0]] >= SHORT_ANCHOR:
-                searched = [tuple(ordered)]
+            present = [text for text in texts if lengths[text]]
+            # The question, unless it is too short for an anchor: then the longest of the others.
+            lead = max(present, key=lambda text: (min(lengths[text], SHORT_ANCHOR), -text))
+            if lengths[lead] >= SHORT_ANCHOR and len(present) > 1:
+                searched = [(lead, *(text for text in present if text != lead))]
         if not searched:
             chosen.silent.append(place)
         for group in searched:
@@ -251,7 +264,21 @@ def _choose(items: Sequence[Item], units: _Units) -> _Chosen:
     return chosen
 
 
-def _parts(units: _Units, chosen: _Chosen, ngram_words: int, ngram_characters: int) -> Parts:
+def _counted(
+    offsets: Numbers,
+    code_offsets: Numbers,
+    codes: npt.NDArray[np.uint32],
+    ngram_words: int,
+    ngram_characters: int,
+) -> Numbers:
+    """Shape [texts], int64: the shortest run that counts, by what most units of a text are."""
+    lengths = np.diff(offsets)
+    owners = np.repeat(np.arange(len(lengths)), lengths)
+    alone = np.bincount(owners, weights=_are_alone(code_offsets, codes), minlength=len(lengths))
+    return np.where(2 * alone > lengths, ngram_characters, ngram_words).astype(np.int64)
+
+
+def _parts(units: _Units, chosen: _Chosen, counted: Numbers) -> Parts:
     beside = [text for companions in chosen.companions for text in companions]
     texts = np.array([*chosen.texts, *beside], np.int64)
     num_searched = len(chosen.texts)
@@ -262,10 +289,10 @@ def _parts(units: _Units, chosen: _Chosen, ngram_words: int, ngram_characters: i
     says = units.says[taken]
     lengths = np.diff(offsets)
     owners = np.repeat(np.arange(len(texts)), lengths)
-    alone = np.bincount(owners, weights=_are_alone(code_offsets, codes), minlength=len(texts))
-    counted = np.where(2 * alone > lengths, ngram_characters, ngram_words)
     # A part without anchors is not searched for by itself.
-    run_units = np.where(np.arange(len(texts)) < num_searched, np.minimum(lengths, counted), 0)
+    run_units = np.where(
+        np.arange(len(texts)) < num_searched, np.minimum(lengths, counted[texts]), 0
+    )
     companion_counts = np.zeros(len(texts), np.int64)
     companion_counts[:num_searched] = [len(companions) for companions in chosen.companions]
     return Parts(

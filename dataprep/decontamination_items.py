@@ -27,11 +27,15 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 @dataclass(frozen=True)
 class Item:
-    """One item of an evaluation set: its texts by the fields that they come from."""
+    """One item of an evaluation set: its texts by the fields that they come from.
+
+    `first` is the field of the question, which an item may lack.
+    """
 
     set: str
     id: str
     texts: tuple[tuple[str, str], ...]
+    first: str
 
     @property
     def name(self) -> str:
@@ -126,7 +130,7 @@ def _read(table: EvaluationSet, path: Path, config: Decontamination) -> Iterator
             for field in table.fields
             if (text := _text(_value(record, field), place, field)).strip()
         )
-        yield Item(table.name, _id(record, table, path, line.row + 1), texts)
+        yield Item(table.name, _id(record, table, path, line.row + 1), texts, table.fields[0])
 
 
 def _id(record: Mapping[str, Any], table: EvaluationSet, path: Path, number: int) -> str:
