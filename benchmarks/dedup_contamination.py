@@ -90,7 +90,7 @@ def _edited(item: str, draw: random.Random) -> str:
 def _found(
     chinese: bool, change: Callable[[str, random.Random], str] | None = None, **settings: int
 ) -> dict[str, float]:
-    """The share of injected items found, of all, of those under 13 units and of the others."""
+    """The share of injected items found, by their length in units."""
     import numpy as np
     import pyarrow as pa
 
@@ -121,8 +121,14 @@ def _found(
         for row, part in passages[:, :2].tolist()
     }
     found = np.array([(row, names[_units(item)]) in hits for row, item in enumerate(items)])
-    short = np.array([len(_units(item)) < 13 for item in items])
-    shares = {"all": found.mean(), "short": found[short].mean(), "long": found[~short].mean()}
+    sizes = np.array([len(_units(item)) for item in items])
+    groups = {
+        "all": sizes > 0,
+        "under 13": sizes < 13,
+        "5 to 12": (sizes > 4) & (sizes < 13),
+        "13 and more": sizes >= 13,
+    }
+    shares = {name: found[chosen].mean() for name, chosen in groups.items() if chosen.any()}
     return {name: round(float(share), 5) for name, share in shares.items()}
 
 
@@ -146,13 +152,13 @@ def _index(items: Sequence[str], **settings: int) -> Any:
 def verbatim_found() -> tuple[dict[str, float], float, bool]:
     """English items injected as they are into en_docs."""
     shares = _found(False)
-    return shares, 0.99, min(shares.values()) >= 0.99
+    return shares, 0.99, shares["all"] >= 0.99
 
 
 def verbatim_found_chinese() -> tuple[dict[str, float], float, bool]:
     """Chinese items injected as they are into zh_docs."""
     shares = _found(True)
-    return shares, 0.99, min(shares.values()) >= 0.99
+    return shares, 0.99, shares["all"] >= 0.99
 
 
 def changed_found() -> tuple[dict[str, float], None, None]:

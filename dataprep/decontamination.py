@@ -18,8 +18,8 @@ import pyarrow.compute as pc
 from dataprep.arrow_buffers import text_buffers
 from dataprep.config import Dataprep
 from dataprep.config_decontamination import Decontamination
-from dataprep.decontamination_index import Index, load_index
-from dataprep.decontamination_items import PREFIX
+from dataprep.decontamination_index import Index, build_index, load_index
+from dataprep.decontamination_items import PREFIX, Item
 from dataprep.decontamination_kernels import find_runs, rows_with_anchor
 from dataprep.decontamination_passages import best_passages
 from dataprep.decontamination_units import folded_characters
@@ -152,6 +152,13 @@ def runs_of(texts: pa.ChunkedArray | pa.Array, index: Index, near: int) -> npt.N
         anchors.short,
     )  # fmt: skip
     return runs[np.lexsort((runs[:, 3], runs[:, 2], runs[:, 1], runs[:, 0]))]
+
+
+def rehearse(text: str) -> None:
+    """Compile the kernels: search `text` for itself."""
+    index = build_index([Item("rehearsal", "0", (("text", text),), "text")], 13, 20)
+    found, _ = find_passages(pa.array([text], pa.large_string()), index, 50)
+    assert len(found) == 1
 
 
 def _apply(table: pa.Table, config: Dataprep) -> pa.Table:

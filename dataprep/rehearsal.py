@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from dataprep import deduplicate, lines, page_scan
+from dataprep import decontamination, deduplicate, lines, page_scan
 from dataprep.classifier import Name
 from dataprep.config import Columns, Dataprep, Source
 from dataprep.kernel_cache import cache_directory
@@ -45,6 +45,7 @@ def rehearse(folder: Path) -> None:
     # What JSON lines and the presets below have no use for.
     page_scan.scan(_ENGLISH.encode())
     lines.edit(pa.array([_ENGLISH], pa.large_string()), np.array([True]), ("c4",), False)
+    decontamination.rehearse(_ENGLISH)
     texts = [_ENGLISH, _ENGLISH + "And the mill turns.", _CHINESE]
     records = [json.dumps({"id": str(i), "text": text}) for i, text in enumerate(texts)]
     (folder / "documents.jsonl").write_text("\n".join(records), encoding="utf-8")
