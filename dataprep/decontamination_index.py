@@ -319,11 +319,16 @@ def _ragged(offsets: Numbers, rows: Numbers) -> tuple[Numbers, Numbers]:
 
 def _rarity(hashes: Hashes, owners: Numbers, num_parts: int) -> npt.NDArray[np.float64]:
     """Shape [units]: log2(1 + parts / parts with this unit)."""
-    distinct, inverse = np.unique(hashes, return_inverse=True)
-    pairs = np.unique(owners * len(distinct) + inverse)
-    frequency = np.bincount(pairs % max(1, len(distinct)), minlength=len(distinct))
-    shares = num_parts / frequency[inverse]
-    return np.log2(1.0 + shares.astype(np.float64))
+    order = np.lexsort((owners, hashes))
+    first = np.ones(len(order), np.bool_)
+    first[1:] = hashes[order][1:] != hashes[order][:-1]
+    new = first.copy()
+    new[1:] |= owners[order][1:] != owners[order][:-1]
+    groups = np.cumsum(first) - 1
+    frequency = np.bincount(groups, weights=new)
+    weights = np.empty(len(order), np.float64)
+    weights[order] = np.log2(1.0 + num_parts / frequency[groups])
+    return weights
 
 
 def _anchors(parts: Parts) -> Anchors:
