@@ -66,6 +66,7 @@ def build(
         "language_reasons": _nested(summary["language_groups"]),
         "edits": summary["edits"],
         "pii": summary["pii"],
+        "contamination": summary["contamination"],
         "histograms": summary["histograms"],
         "signal_thresholds": _signal_thresholds(
             summary["histograms"],

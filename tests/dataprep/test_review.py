@@ -127,6 +127,14 @@ def test_marked_documents_are_kept_and_dropped_ones_name_their_item(
     assert facts == {"decontamination.match": 3}
 
 
+def test_the_report_counts_by_set(fresh: Callable[[str], tuple[Path, Manifest]]) -> None:
+    for name, dropped in (("mark", 0), ("drop", 3)):
+        report = json.loads((fresh(name)[0] / "documents" / "report.json").read_text())
+        assert report["contamination"] == {"quiz": {"documents": 12, "dropped": dropped}}
+    page = (fresh("drop")[0] / "documents" / "report.html").read_text(encoding="utf-8")
+    assert "Evaluation sets" in page
+
+
 def test_retuned_documents_are_those_of_a_fresh_run(
     fresh: Callable[[str], tuple[Path, Manifest]], folder: Path, tmp_path: Path
 ) -> None:
