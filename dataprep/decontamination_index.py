@@ -22,14 +22,14 @@ import pyarrow as pa
 from dataprep.arrow_buffers import text_buffers
 from dataprep.config import Normalize, Pii
 from dataprep.config_decontamination import Decontamination
-from dataprep.decontamination_items import Item, read_items, set_files
-from dataprep.decontamination_kernels import (
+from dataprep.decontamination_anchors import (
     LONG_ANCHOR,
     SHORT_ANCHOR,
     anchor_hashes,
     choose_anchors,
     fill_slots,
 )
+from dataprep.decontamination_items import Item, read_items, set_files
 from dataprep.decontamination_units import (
     ALONE,
     count_units,

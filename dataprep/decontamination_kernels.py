@@ -10,59 +10,23 @@ run of units that text and part have in common, and the run is compared characte
 
 import numpy as np
 
+from dataprep.decontamination_anchors import (
+    BASE,
+    LONG_ANCHOR,
+    SHORT_ANCHOR,
+    anchor_hashes,
+    find_key,
+)
 from dataprep.decontamination_units import ALONE, CODE, units_of
 from dataprep.kernel_cache import kernel
 from dataprep.text_kernels import HASH_PRIME, HASH_START, decode, finish_hash
 
-LONG_ANCHOR = 5  # units
-SHORT_ANCHOR = 3  # units, for parts that have fewer than five
-_BASE = np.uint64(0x9E3779B97F4A7C15)
 _BASE_3 = np.uint64(0x9E3779B97F4A7C15**3 % 2**64)
 _BASE_5 = np.uint64(0x9E3779B97F4A7C15**5 % 2**64)
 # A run that is found again from its next anchor is told by the last ones recorded.
 _REMEMBERED = 16
-
-
-@kernel
-def anchor_hashes(hashes, firsts, length):
-    """The hash (uint64) of the `length` units that begin at each of `firsts` (int64)."""
-    found = np.empty(len(firsts), np.uint64)
-    for i in range(len(firsts)):
-        value = np.uint64(0)
-        for j in range(length):
-            value = value * _BASE + hashes[firsts[i] + j]
-        found[i] = value
-    return found
-
-
-@kernel
-def find_key(bitmap, slots, keys, key):
-    """The place of `key` among `keys`, or -1. `bitmap` (uint64, bits) and `slots` (int32) have
-    powers of two as sizes; see `decontamination_index.Anchors`."""
-    bit = key & np.uint64(len(bitmap) * 64 - 1)
-    if not (bitmap[bit >> np.uint64(6)] >> (bit & np.uint64(63))) & np.uint64(1):
-        return -1
-    mask = np.uint64(len(slots) - 1)
-    slot = (key >> np.uint64(20)) & mask
-    while slots[slot] >= 0:
-        if keys[slots[slot]] == key:
-            return slots[slot]
-        slot = (slot + np.uint64(1)) & mask
-    return -1
-
-
-@kernel
-def fill_slots(keys, bitmap, slots):
-    """Enter `keys` into a bitmap of zeros and slots of -1."""
-    mask = np.uint64(len(slots) - 1)
-    for place in range(len(keys)):
-        key = keys[place]
-        bit = key & np.uint64(len(bitmap) * 64 - 1)
-        bitmap[bit >> np.uint64(6)] |= np.uint64(1) << (bit & np.uint64(63))
-        slot = (key >> np.uint64(20)) & mask
-        while slots[slot] >= 0:
-            slot = (slot + np.uint64(1)) & mask
-        slots[slot] = place
+# Units that a changed place may have, in the text and in the part together: two words for two.
+_SKIPPED_MAX = 4
 
 
 @kernel
@@ -114,8 +78,8 @@ def _has_anchor(data, start, stop, folded, bitmap, slots, keys, short):
                 if not value & ALONE:
                     continue
                 unit = finish_hash((HASH_START ^ np.uint64(value & CODE)) * HASH_PRIME)
-            five = (five * _BASE + unit) - a * _BASE_5
-            three = (three * _BASE + unit) - c * _BASE_3
+            five = (five * BASE + unit) - a * _BASE_5
+            three = (three * BASE + unit) - c * _BASE_3
             units += 1
             if units >= LONG_ANCHOR and find_key(bitmap, slots, keys, five) >= 0:
                 return True
@@ -134,9 +98,10 @@ def find_runs(
     hashes, code_offsets, codes, run_units, companion_offsets, companions, near, short,
 ):  # fmt: skip
     """The runs of units that the texts `rows` have in common with a part, of `run_units[part]` or
-    more, each once if it was found by neighbouring anchors: int64, shape [runs, 6], with row, part,
-    first unit in the text, first unit in the part, number of units, and, in bytes of the row's
-    text, the beginning and the end in two more columns.
+    more, each once if it was found by neighbouring anchors; and on either side of such a run those
+    of three and more units that go on where a few were changed. int64, shape [runs, 7]: row, part,
+    first unit in the text, first unit in the part, number of units, and the first byte and the byte
+    after the last in the row's text.
 
     Of a part with companions a run counts only where each of them stands whole within `near` units
     of it.
@@ -181,19 +146,72 @@ def find_runs(
                         )  # fmt: skip
                     if not complete:
                         continue
-                    if size == len(runs):
-                        grown = np.empty((2 * size, 7), np.int64)
-                        grown[:size] = runs
-                        runs = grown
-                    runs[size, 0] = row
-                    runs[size, 1] = part
-                    runs[size, 2] = first
-                    runs[size, 3] = position - back
-                    runs[size, 4] = last - first
-                    runs[size, 5] = starts[first] - start
-                    runs[size, 6] = ends[last - 1] - start
+                    runs = _with_room(runs, size)
+                    _record(runs, size, row, part, first, position - back, last - first)
                     size += 1
+                    # Beyond a place that was changed the text may go on as the part does.
+                    for step in (1, -1):
+                        here = last if step == 1 else first - 1
+                        there = position + forward if step == 1 else position - back - 1
+                        here, there = _resumed(units, own, here, there, step)
+                        while here >= 0:
+                            before, after = _extend(units, here, own, there)
+                            begin, length = here - before, before + after
+                            place_in_part = there - before
+                            if not _same(
+                                data, starts, ends, begin, begin + length, folded, code_offsets,
+                                codes, part_offsets[part] + place_in_part,
+                            ):  # fmt: skip
+                                break
+                            runs = _with_room(runs, size)
+                            _record(runs, size, row, part, begin, place_in_part, length)
+                            size += 1
+                            moved = after if step == 1 else -before - 1
+                            here, there = _resumed(units, own, here + moved, there + moved, step)
+        for i in range(first_of_row, size):
+            runs[i, 5] = starts[runs[i, 2]] - start
+            runs[i, 6] = ends[runs[i, 2] + runs[i, 4] - 1] - start
     return runs[:size]
+
+
+@kernel
+def _record(runs, size, row, part, first, position, length):
+    runs[size, 0] = row
+    runs[size, 1] = part
+    runs[size, 2] = first
+    runs[size, 3] = position
+    runs[size, 4] = length
+
+
+@kernel
+def _with_room(runs, size):
+    """`runs`, or a copy of twice the length where it is full."""
+    if size < len(runs):
+        return runs
+    grown = np.empty((2 * size, runs.shape[1]), np.int64)
+    grown[:size] = runs
+    return grown
+
+
+@kernel
+def _resumed(units, own, here, there, step):
+    """The nearest units of text and part, from `here` and `there` forwards (`step` 1) or backwards
+    (-1), from which three are alike; -1 if there are none within a few units."""
+    for skipped in range(_SKIPPED_MAX + 1):
+        for in_text in range(skipped + 1):
+            i = here + step * in_text
+            j = there + step * (skipped - in_text)
+            alike = 0
+            while (
+                alike < SHORT_ANCHOR
+                and 0 <= i + step * alike < len(units)
+                and 0 <= j + step * alike < len(own)
+                and units[i + step * alike] == own[j + step * alike]
+            ):
+                alike += 1
+            if alike == SHORT_ANCHOR:
+                return i, j
+    return -1, -1
 
 
 @kernel
@@ -262,36 +280,3 @@ def _stands_near(
         ):
             return True
     return False
-
-
-@kernel
-def choose_anchors(part_offsets, weights, run_units):
-    """Places (int64, shape [n, 3]: part, position in it, units) such that every run of
-    `run_units[part]` units of a part has one inside; where there is a choice the heaviest units."""
-    places = np.empty((len(weights) + 1, 3), np.int64)
-    size = 0
-    for part in range(len(part_offsets) - 1):
-        own = weights[part_offsets[part] : part_offsets[part + 1]]
-        if run_units[part] < SHORT_ANCHOR:
-            continue
-        length = LONG_ANCHOR if run_units[part] >= LONG_ANCHOR else SHORT_ANCHOR
-        sums = np.empty(len(own) - length + 1, np.float64)
-        for i in range(len(sums)):
-            sums[i] = own[i : i + length].sum()
-        window = run_units[part] - length + 1
-        last = -1
-        for first in range(len(sums) - window + 1):
-            if last >= first and sums[last] >= sums[first + window - 1]:
-                continue
-            if last >= first:
-                last = first + window - 1
-            else:
-                last = first
-                for i in range(first, first + window):
-                    if sums[i] >= sums[last]:
-                        last = i
-            places[size, 0] = part
-            places[size, 1] = last
-            places[size, 2] = length
-            size += 1
-    return places[:size]

@@ -12,8 +12,9 @@ def best_passages(runs, part_offsets, weights, gap):
     """The passage of each text and part in which most of the part stands.
 
     `runs` are those of `find_runs`, sorted by row, part and first unit in the text. Runs of a part
-    that are no more than `gap` units apart are one passage, if each has something of the part that
-    those before it have not; its score is the share of the part's weight that its runs cover.
+    that are no more than `gap` units apart are one passage, if each overlaps with those before it
+    or has something of the part that they have not; its score is the share of the part's weight
+    that its runs cover.
     Returns row, part, byte of beginning and end (int64, shape [n, 4]) and scores (float32 [n]).
     """
     found = np.empty((len(runs), 4), np.int64)
@@ -36,7 +37,7 @@ def best_passages(runs, part_offsets, weights, gap):
                 and runs[i, 0] == row
                 and runs[i, 1] == part
                 and runs[i, 2] <= until + gap
-                and not covered[runs[i, 3] : runs[i, 3] + runs[i, 4]].all()
+                and (runs[i, 2] < until or not covered[runs[i, 3] : runs[i, 3] + runs[i, 4]].all())
             ):
                 covered[runs[i, 3] : runs[i, 3] + runs[i, 4]] = True
                 until = max(until, runs[i, 2] + runs[i, 4])

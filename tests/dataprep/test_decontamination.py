@@ -118,7 +118,7 @@ def common_runs(text: list[str], part: list[str], least: int) -> set[tuple[int, 
 
 
 @given(PARTS, st.lists(WORDS, max_size=60), st.integers(0, 20))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_runs_and_scores_are_those_of_a_direct_scan(
     parts: list[list[str]], filler: list[str], cut: int
 ) -> None:
@@ -130,18 +130,17 @@ def test_runs_and_scores_are_those_of_a_direct_scan(
     assert len({tuple(part) for part in texts.values()}) == len(texts)
     for part, words in texts.items():
         own = {tuple(run) for run in runs[runs[:, 1] == part][:, 2:5].tolist()}
-        assert own == common_runs(text, words, min(N, len(words)))
+        least = common_runs(text, words, min(N, len(words)))
+        # Beside them only runs of three and more that are there, next to one of them.
+        assert least <= own and bool(least) == bool(own)
+        assert all(text[i : i + k] == words[j : j + k] and k >= 3 for i, j, k in own)
     found, scores = decontamination.find_passages(column(" ".join(text)), index, NEAR)
     assert {*found[:, 1].tolist()} == {*runs[:, 1].tolist()}
     for (_, part, start, stop), score in zip(found.tolist(), scores, strict=True):
         passage = " ".join(text)[start:stop].split()
         words = texts[part]
         weights = index.parts.weights[slice(*index.parts.offsets[part : part + 2])]
-        covered = {
-            j + k
-            for _, j, length in common_runs(passage, words, min(N, len(words)))
-            for k in range(length)
-        }
+        covered = {j + k for _, j, length in common_runs(passage, words, 3) for k in range(length)}
         share = sum(weights[place] for place in covered) / weights.sum()
         assert score <= share + 1e-6
         if " ".join(words) in " ".join(text):
@@ -183,6 +182,21 @@ def test_a_part_of_a_long_item_scores_its_share_and_a_short_one_nothing() -> Non
     assert hits(index, torn)["0"][0] == 1.0
     far = f"{' '.join(LONG.split()[:9])} {'and so on ' * 40}{' '.join(LONG.split()[9:])}"
     assert hits(index, far)["0"][0] < 0.8
+
+
+def test_a_changed_place_beside_a_long_run_does_not_end_the_passage() -> None:
+    index = index_of(LONG, n=9)
+    words = LONG.split()
+    for changed in (
+        [*words[:4], "often", *words[5:]],
+        [*words[:4], *words[5:]],
+        [*words[:4], "very", "quickly", *words[4:]],
+        [*words[:-4], "or", *words[-3:]],
+    ):
+        score, passage = hits(index, f"Look: {' '.join(changed)} Well.")["0"]
+        assert 0.85 < score <= 1.0 and passage == " ".join(changed).rstrip("?")
+    # A run that is too short for a beginning does not begin a passage.
+    assert hits(index, " or ".join((" ".join(words[:8]), " ".join(words[9:17])))) == {}
 
 
 def test_rare_words_weigh_more_than_those_of_the_template() -> None:
