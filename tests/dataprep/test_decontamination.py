@@ -219,7 +219,8 @@ def test_an_answer_is_company_and_a_question_of_function_words_needs_it() -> Non
     index = index_of(("Who wrote it?", "Hemingway"), ("Who was it?", "he"), n=13)
     assert index.silent == (1,)
     assert hits(index, "Who wrote it? Ernest Hemingway, of course.")["0"][0] == 1.0
-    assert hits(index, f"Who wrote it? {'word ' * 49} Hemingway")["0"][0] == 1.0
+    assert hits(index, f"Who wrote it? {'word ' * 50} Hemingway")["0"][0] == 1.0
+    assert hits(index, f"Hemingway {'word ' * 50} who wrote it?")["0"][0] == 1.0
     assert hits(index, f"Who wrote it? {'word ' * 51} Hemingway") == {}
     assert hits(index, f"Hemingway {'word ' * 51} who wrote it?") == {}
     assert hits(index, "Who wrote it? Hemingways did.") == {}
