@@ -8,11 +8,11 @@ import importlib
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
-from launch.errors import GristmillError
+from launch.errors import GristmillError, full_disk
 
 STAGES = {
     "dataprep": "Raw text to documents: filter, remove personal data, deduplicate.",
@@ -49,10 +49,19 @@ def main(app: typer.Typer, arguments: Sequence[str] | None = None, name: str | N
     try:
         app(args=None if arguments is None else list(arguments), prog_name=name)
     except GristmillError as error:
-        print(f"error: {error.message}", file=sys.stderr)
-        if error.hint:
-            print(f"\nhint: {error.hint}", file=sys.stderr)
-        raise SystemExit(error.exit_code) from None
+        _stop(error)
+    except OSError as error:
+        told = full_disk(error)
+        if told is None:
+            raise
+        _stop(told)
+
+
+def _stop(error: GristmillError) -> NoReturn:
+    print(f"error: {error.message}", file=sys.stderr)
+    if error.hint:
+        print(f"\nhint: {error.hint}", file=sys.stderr)
+    raise SystemExit(error.exit_code) from None
 
 
 def entry() -> None:

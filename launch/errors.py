@@ -10,6 +10,8 @@
 Anything else is a bug of ours: it keeps its traceback and exits with 1.
 """
 
+import errno
+
 
 class GristmillError(Exception):
     """Ends the command with `exit_code`; `message` is one line, `hint` says what to do."""
@@ -58,6 +60,19 @@ class LockedError(GristmillError):
     """Another living process writes this directory."""
 
     exit_code = 6
+
+
+def full_disk(error: BaseException | None) -> UserError | None:
+    """What to tell the user where `error` says that a disk or a quota is full; else None."""
+    if not isinstance(error, OSError) or error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return None
+    place = f" ({error.filename})" if error.filename else ""
+    return UserError(
+        "disk",
+        f"no space left{place}",
+        "room for the work",
+        "free some and start again: the same command goes on from the finished pieces",
+    )
 
 
 def _rebuild(kind: type[GristmillError], message: str, hint: str) -> GristmillError:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from launch.errors import GristmillError
+from launch.errors import GristmillError, PeerLostError, full_disk
 from launch.progress import progress
 from launch.recipe import Execution
 
@@ -24,6 +24,8 @@ def ray_session(execution: Execution) -> Iterator[Any]:
     # jobs, and no progress of Ray's own beside ours.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    # Seconds after which a driver whose head node is gone ends itself; Ray waits 60.
+    os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", "20")
     import ray
 
     if ray.is_initialized():
@@ -96,15 +98,29 @@ def finished_tasks(
                 return
             finished, _ = ray.wait(list(running), num_returns=1)
             for reference in finished:
-                result = _result(ray, reference)
+                result = _result(ray, reference, label)
                 advance(1)
                 yield running.pop(reference), result
 
 
-def _result(ray: Any, reference: Any) -> Any:
+def _result(ray: Any, reference: Any, label: str) -> Any:
     try:
         return ray.get(reference)
     except ray.exceptions.RayTaskError as error:
         if isinstance(error.cause, GristmillError):
             raise error.cause from None
+        told = full_disk(error.cause)
+        if told is not None:
+            raise told from None
         raise
+    except ray.exceptions.WorkerCrashedError:
+        raise PeerLostError(
+            f"{label}: the worker of one task died {MAX_RETRIES + 1} times",
+            "if the kernel killed it for memory, fewer execution.workers leave more to each; the "
+            "same command goes on from the finished pieces",
+        ) from None
+    except ray.exceptions.RayError as error:
+        raise PeerLostError(
+            f"{label}: Ray stopped ({type(error).__name__})",
+            "start again: the same command goes on from the finished pieces",
+        ) from None
