@@ -129,7 +129,11 @@ def find_passages(
 ) -> tuple[npt.NDArray[np.int64], Scores]:
     """Every text's hits: row, part, byte of beginning and end (int64, shape [hits, 4]) and scores
     (float32 [hits]), sorted by row, the best hit of a row first."""
-    runs = runs_of(texts, index, near)
+    return passages_of(runs_of(texts, index, near), index)
+
+
+def passages_of(runs: npt.NDArray[np.int64], index: Index) -> tuple[npt.NDArray[np.int64], Scores]:
+    """The hits, as `find_passages` gives them, that sorted runs make up."""
     found, scores = best_passages(runs, index.parts.offsets, index.parts.weights, _GAP)
     order = np.lexsort((found[:, 1], -scores, found[:, 0]))
     return found[order], scores[order]

@@ -36,6 +36,7 @@ JSONL_NAME, HTML_NAME = "review.jsonl", "review.html"
 _SHOWN = 3
 _AROUND_BYTES = 160
 _PASSAGE_BYTES_MAX = 4000
+_CUT_OUT = "(cut out of the text as a repeated piece, after it was found)"
 _COLUMNS = ("id", "source", "url", "drop_reason", "text", decontamination.PASSAGES)
 
 
@@ -80,10 +81,14 @@ class Found:
 
 @dataclass
 class Review:
-    """All that was found, by item (`SET:ID`), and numbers by set and by source."""
+    """All that was found, by item (`SET:ID`), and numbers by set and by source.
+
+    `places` are the index's parts by set, item and field.
+    """
 
     config: Dataprep
     index: Index
+    places: dict[tuple[str, str, str], int]
     items: dict[str, Found] = field(default_factory=dict)
     sources: Counter[tuple[str, str]] = field(default_factory=Counter)
     dropped: Counter[str] = field(default_factory=Counter)
@@ -113,7 +118,9 @@ def review(recipe: "Recipe", output: Path | None = None) -> str:
             "mode 'mark' or 'drop'", "set mode = \"mark\" and run gristmill dataprep retune RECIPE",
         )  # fmt: skip
     _check_unchanged(manifest, own)
-    found = Review(config, load_index(own, config.normalize, config.pii))
+    index = load_index(own, config.normalize, config.pii)
+    places = {_key(index, int(part)): int(part) for part in np.flatnonzero(index.parts.run_units)}
+    found = Review(config, index, places)
     place = output or recipe.documents.parent / "review"
     place.mkdir(parents=True, exist_ok=True)
     temporary = place / f".{JSONL_NAME}.tmp"
@@ -154,20 +161,24 @@ def _hit_documents(directory: Any, manifest: Manifest) -> Iterator[pa.Table]:
 def _add(found: Review, table: pa.Table) -> Iterator[dict[str, Any]]:
     """Count the hits of `table`, and yield each as a line of review.jsonl."""
     own, index = found.config.decontamination, found.index
-    searched = np.flatnonzero(index.parts.run_units)
-    places = {_key(index, int(part)): int(part) for part in searched}
-    # Found again in the text as it was written: pieces may have been cut out since it was scored.
+    # Looked for again in the text as it was written: pieces may have been cut out since.
     runs = decontamination.runs_of(table["text"], index, own.near_words)
+    passages, _ = decontamination.passages_of(runs, index)
+    written = {(row, part): (start, stop) for row, part, start, stop in passages.tolist()}
     starts = np.searchsorted(runs[:, 0], np.arange(table.num_rows + 1))
     for row in range(table.num_rows):
         document = {name: table[name][row].as_py() for name in _COLUMNS}
         text = document["text"].encode()
         sets = set()
         for hit in document[decontamination.PASSAGES]:
-            part = places.get((hit["set"], hit["item"], hit["field"]), -1)
+            part = found.places.get((hit["set"], hit["item"], hit["field"]), -1)
             of_row = runs[starts[row] : starts[row + 1]]
-            marks = of_row[of_row[:, 1] == part][:, 5:7]
-            excerpt, marked = _excerpt(text, hit["start"], hit["stop"], marks)
+            place = written.get((row, part))
+            excerpt, marked = (
+                (_CUT_OUT, ())
+                if place is None
+                else _excerpt(text, *place, of_row[of_row[:, 1] == part][:, 5:7])
+            )
             passage = Passage(
                 document["id"], document["source"], document["drop_reason"], hit["field"],
                 hit["score"], excerpt, marked,

@@ -208,6 +208,37 @@ def test_explain_says_where_the_item_stands(fresh: Callable[[str], tuple[Path, M
     assert "quiz:leaked question, score 1, bytes" in told
 
 
+def test_what_was_cut_out_since_is_said_to_be(
+    fresh: Callable[[str], tuple[Path, Manifest]], folder: Path, tmp_path: Path
+) -> None:
+    """The texts of two documents lose a piece before, and one the item itself."""
+    root = tmp_path / "root"
+    shutil.copytree(fresh("mark")[0], root)
+    manifest = open_documents(root / "documents")
+    for name in kept_files(manifest, "train"):
+        path = root / "documents" / name
+        rows = pq.read_table(path)
+        texts = [
+            text.replace(FILLER, "").replace(QUESTIONS["leaked"].upper(), "")
+            for text in rows["text"].to_pylist()
+        ]
+        place = rows.schema.get_field_index("text")
+        pq.write_table(rows.set_column(place, rows.schema.field(place), [texts]), path)
+        size = path.stat().st_size
+        document = json.loads((root / "documents" / "manifest.json").read_text())
+        for entry in document["files"]:
+            if entry["path"] == name:
+                entry["bytes"] = size
+        (root / "documents" / "manifest.json").write_text(json.dumps(document))
+    review(recipe(root, folder, **CHANGES["mark"]), tmp_path / "review")
+    lines = (tmp_path / "review" / "review.jsonl").read_text().splitlines()
+    passages = {(line["id"], line["item"]): line["passage"] for line in map(json.loads, lines)}
+    assert "cut out" in passages["s:<b>9", "quiz:leaked"]
+    assert QUESTIONS["proverb"] in passages["s:<b>3", "quiz:proverb"]
+    page = (tmp_path / "review" / "review.html").read_text(encoding="utf-8")
+    assert f"<mark>{QUESTIONS['proverb']}</mark>" in page
+
+
 @pytest.mark.slow
 def test_a_browser_shows_the_page_without_a_script(
     fresh: Callable[[str], tuple[Path, Manifest]], folder: Path, tmp_path: Path
