@@ -21,6 +21,11 @@ from dataprep.workspace import committed
 _ROUND_BYTES = 64 * 2**20
 
 
+def partition_of(hashes: npt.NDArray[np.uint64], num_partitions: int) -> npt.NDArray[np.uint64]:
+    """The partition of each 64-bit hash: ranges of equal width, ascending."""
+    return ((hashes >> np.uint64(32)) * np.uint64(num_partitions)) >> np.uint64(32)
+
+
 class ExchangeWriter:
     """Takes rows of known partition and writes them round by round, in bounded memory."""
 

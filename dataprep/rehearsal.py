@@ -8,15 +8,17 @@ finds a broken installation before the first shard does.
 import json
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from dataprep import deduplicate, lines, page_scan
+from dataprep import cuts, deduplicate, lines, page_scan, pieces
 from dataprep.classifier import Name
 from dataprep.config import Columns, Dataprep, Source
+from dataprep.config_duplicates import Spans, Substrings
 from dataprep.kernel_cache import cache_directory
 from dataprep.read import Shard, shards
 from dataprep.shard import process_shard, write_documents
@@ -49,7 +51,12 @@ def rehearse(folder: Path) -> None:
     records = [json.dumps({"id": str(i), "text": text}) for i, text in enumerate(texts)]
     (folder / "documents.jsonl").write_text("\n".join(records), encoding="utf-8")
     # No rule may drop them: only what is alive is compared.
-    config = Dataprep(languages=(), presets=())
+    config = Dataprep(
+        languages=(),
+        presets=(),
+        spans=Spans(units=("paragraph", "line", "sentences")),
+        substrings=Substrings(enabled=True, bytes_min=32),
+    )
     source = Source(
         name="rehearsal", kind="jsonl", paths=("documents.jsonl",), columns=Columns(id="id")
     )
@@ -90,6 +97,12 @@ def take_through(
     for batch in range(num_batches):
         deduplicate.verify_batch(work, batch, num_batches, num_shards, near.jaccard)
     deduplicate.collect_decisions(work, near, near.partitions, num_batches, num_shards)
+    pieces.cut_pieces(config, work, num_shards, _in_turn)
     for index in range(num_shards):
-        write_documents(work, index, documents, 0, config.valid_fraction)
+        write_documents(work, index, documents, 0, config.valid_fraction, cuts.cut_steps(config))
     return [*seconds, time.monotonic() - start]
+
+
+def _in_turn(function: Callable[..., None], arguments: list[tuple[Any, ...]], _label: str) -> None:
+    for values in arguments:
+        function(*values)

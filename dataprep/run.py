@@ -4,6 +4,7 @@
     pass       every shard through the chain, as one Ray task each           (shard.process_shard)
     exact      documents with equal text                                     (deduplicate, exact)
     near       links, components, verification                               (deduplicate)
+    pieces     spans and runs of bytes that survivors share are cut out      (pieces)
     write      kept, dropped and quarantine, one part of each for each shard (shard, write)
     report     conservation, report.json, report.html, and the manifest last
 
@@ -11,6 +12,7 @@ Tasks exchange files of the working directory, never objects, so that any proces
 any moment: the same command goes on from the files that are there, and its result is the same.
 """
 
+import functools
 import shutil
 import time
 from collections.abc import Callable
@@ -142,7 +144,7 @@ def finish(
     trained: "Mapping[Name, TrainedClassifier]",
 ) -> Manifest:
     """From the staged shards to the manifest; the same for `run` and for `retune`."""
-    from dataprep import report, shard, stage
+    from dataprep import cuts, pieces, report, shard, stage
     from dataprep.conservation import conservation, merge_counts
 
     # Absolute, because workers have their own working directory.
@@ -152,8 +154,11 @@ def finish(
     if counts["documents_in"] == 0:
         raise UserError("sources", "no document at all", "at least one")
     bands = _deduplicate(recipe, work, num_shards)
+    run_tasks = functools.partial(run_stage_tasks, recipe)
+    pieces.cut_pieces(recipe.dataprep, work, num_shards, run_tasks)
+    steps = cuts.cut_steps(recipe.dataprep)
     arguments = [
-        (work, index, directory, recipe.run.seed, recipe.dataprep.valid_fraction)
+        (work, index, directory, recipe.run.seed, recipe.dataprep.valid_fraction, steps)
         for index in range(num_shards)
         if not work.written(index).exists()
     ]
@@ -165,6 +170,9 @@ def finish(
     facts = conservation(merge_counts([part for _, part in written]), **counts)
     facts["shards"] = num_shards
     facts["band_values"] = bands
+    facts["pieces"] = cuts.piece_facts(
+        [directory / entry.path for entry in entries if entry.path.startswith("cuts/")]
+    )
     facts["classifiers"] = {name: model.facts for name, model in trained.items()}
     entries += report.write_report(directory, summaries, facts, config["dataprep"])
     manifest = Manifest(KIND, VERSION, config, tuple(inputs), tuple(entries), facts)
