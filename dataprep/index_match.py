@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from dataprep.config_duplicates import NearDuplicates
 from dataprep.index import Index, Pairs
 from dataprep.kernel_cache import kernel
-from dataprep.shingles import overlap, shingle_sets
+from dataprep.shingles import overlap, shingle_sets, shingling_of
 
 MATCH_SCHEMA = pa.schema(
     [
@@ -38,19 +39,18 @@ def best_matches(
     texts: pa.Array,
     equal: Pairs,
     near: Pairs,
-    threshold: float,
-    containment: bool = False,
+    config: NearDuplicates,
 ) -> pa.Table:
     """At most one match for each of `texts` (`MATCH_SCHEMA`), by row, ascending.
 
-    The rows of both kinds of pairs are places in `texts` (large_string). With `containment`
-    similarity is the share of the asking document's shingles, else Jaccard's.
+    The rows of both kinds of pairs are places in `texts` (large_string). `config` says what a
+    shingle is, which similarity counts, and the least one.
     """
     tables = [MATCH_SCHEMA.empty_table(), *_equal(index, equal)]
     others = ~np.isin(near.rows, equal.rows)
     near = Pairs(near.rows[others], near.references[others])
     if len(near.rows):
-        tables += _near(index, texts, near, threshold, containment)
+        tables += _near(index, texts, near, config)
     order = [("row", "ascending"), ("similarity", "descending")]
     order += [(name, "ascending") for name in ("content_hash", "index", "id")]
     found = pa.concat_tables(tables).sort_by(order).combine_chunks()
@@ -68,17 +68,18 @@ def _equal(index: Index, pairs: Pairs) -> Iterator[pa.Table]:
 
 
 def _near(
-    index: Index, texts: pa.Array, pairs: Pairs, threshold: float, containment: bool
+    index: Index, texts: pa.Array, pairs: Pairs, config: NearDuplicates
 ) -> Iterator[pa.Table]:
+    shingling, containment = shingling_of(config), config.measure == "containment"
     asking, row = np.unique(pairs.rows, return_inverse=True)
-    offsets, hashes = shingle_sets(texts.take(pa.array(asking)))
+    offsets, hashes = shingle_sets(texts.take(pa.array(asking)), shingling)
     order, references, starts = _by_reference(pairs)
     for places, name, table in index.documents(references, [*_NAMES, "text"]):
         own = row[order[starts[places[0]] : starts[places[-1] + 1]]]
         theirs = np.repeat(np.arange(len(places)), np.diff(starts)[places])
-        sets = shingle_sets(table["text"])
+        sets = shingle_sets(table["text"], shingling)
         values = similarities(offsets, hashes, own, *sets, theirs, containment)
-        similar = values >= threshold
+        similar = values >= config.jaccard
         if similar.any():
             documents = table.take(pa.array(theirs[similar]))
             yield _matches(asking[own[similar]], False, values[similar], name, documents)
