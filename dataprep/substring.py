@@ -18,14 +18,14 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from dataprep.arrow_buffers import text_buffers
 from dataprep.cut_kernels import join
 from dataprep.cuts import REPEAT_SCHEMA, SUBSTRINGS, CutStep, joined
 from dataprep.decided import survivors
 from dataprep.exchange import open_exchange, partition_of, read_partition
-from dataprep.substring_kernels import find_fingerprints, find_repeated
+from dataprep.piece_files import read_piece
+from dataprep.substring_kernels import copy_runs, find_fingerprints, find_repeated
 from dataprep.survivor_ranks import ranked
 from dataprep.workspace import ROW_BITS, Workspace
 
@@ -157,9 +157,8 @@ def _sliced(rows: Integers, texts: pa.ChunkedArray, runs: Integers) -> pa.Table:
     begins = offsets[np.searchsorted(rows, runs[0])]
     lengths = runs[2] - runs[1]
     ends = np.concatenate(([0], np.cumsum(lengths)))
-    # Each byte's place in the texts: that of its run's first byte and as many after.
-    places = np.arange(ends[-1]) + np.repeat(begins + runs[1] - ends[:-1], lengths)
-    buffers = [None, pa.py_buffer(ends), pa.py_buffer(data[places])]
+    copied = copy_runs(data, begins + runs[1], lengths)
+    buffers = [None, pa.py_buffer(ends), pa.py_buffer(copied)]
     content = pa.Array.from_buffers(pa.large_binary(), len(lengths), buffers)
     return pa.table([pa.array(runs[0]), pa.array(runs[1]), content], schema=RUN_SCHEMA)
 
@@ -168,8 +167,7 @@ def find_repeats(
     work: Workspace, partition: int, bytes_min: int, partitions: int, num_shards: int
 ) -> None:
     """Task: the repeated windows of one partition, joined where they touch, by shard."""
-    with pq.ParquetFile(work.shared(SUBSTRINGS, partition)) as file:
-        stretches = file.read(use_threads=False).combine_chunks()
+    stretches = read_piece(work.shared(SUBSTRINGS, partition)).combine_chunks()
     paths = [work.runs(SUBSTRINGS, shard) for shard in range(num_shards)]
     runs = read_partition(paths, partition, partitions, RUN_SCHEMA)
     repeats = _repeated(work, stretches, runs, bytes_min)
