@@ -55,6 +55,8 @@ def document_fields() -> "tuple[pa.Field, ...]":
         pa.field("language", pa.string(), nullable=False),
         pa.field("language_score", pa.float32(), nullable=False),
         pa.field("cluster_id", pa.string()),
+        pa.field("cluster_size", pa.int64()),
+        pa.field("cluster_weight", pa.float32()),
         pa.field("survivor_id", pa.string()),
         pa.field("survivor_jaccard", pa.float32()),
         pa.field("drop_reason", pa.string()),

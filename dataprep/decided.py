@@ -9,25 +9,34 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from dataprep.cuts import CUT_SCHEMA, PIECE_SCHEMA, CutStep, cut
-from dataprep.deduplicate import DECISION_SCHEMA, read_decisions
+from dataprep.decisions import DECISION_SCHEMA, read_decisions
+from dataprep.piece_files import open_piece, read_piece
 from dataprep.step import alive
 from dataprep.workspace import ROW_BITS, Workspace
 
+# What can be told of a survivor without reading its signals.
+_OF_SURVIVORS = ("id", "text", "drop_reason", "drop_value", "drop_threshold")
+
 
 def decided(
-    work: Workspace, shard: int, steps: Sequence[CutStep] = ()
+    work: Workspace,
+    shard: int,
+    steps: Sequence[CutStep] = (),
+    columns: Sequence[str] | None = None,
 ) -> Iterator[tuple[pa.Table, pa.Table]]:
     """Each batch of the shard after deduplication and the cuts of `steps`, and the pieces that
-    were cut out of it (`cuts.PIECE_SCHEMA`)."""
+    were cut out of it (`cuts.PIECE_SCHEMA`).
+
+    `columns` are the staged ones that are wanted, None means all.
+    """
     decisions = read_decisions(work, shard)
-    cuts = [pq.read_table(work.cuts(step.name, shard)) for step in steps]
+    cuts = [read_piece(work.cuts(step.name, shard)) for step in steps]
     first = 0
-    with pq.ParquetFile(work.staged(shard)) as file:
-        for group in range(file.num_row_groups):
-            table = file.read_row_group(group)
+    with open_piece(work.staged(shard)) as piece:
+        for group in range(piece.num_row_groups):
+            table = piece.read([group], columns)
             stop = first + table.num_rows
             table = _decide(table, _rows_of(decisions, first, stop))
             pieces = [PIECE_SCHEMA.empty_table()]
@@ -43,7 +52,7 @@ def survivors(
 ) -> Iterator[tuple[np.ndarray, pa.ChunkedArray]]:
     """Row references (int64, ascending) and texts of the documents that are alive, by batch."""
     first = shard << ROW_BITS
-    for table, _ in decided(work, shard, steps):
+    for table, _ in decided(work, shard, steps, _OF_SURVIVORS):
         living = alive(table)
         yield first + np.flatnonzero(living), table["text"].filter(pa.array(living))
         first += table.num_rows
@@ -71,4 +80,7 @@ def _decide(table: pa.Table, decisions: pa.Table) -> pa.Table:
         else:
             merged = pc.coalesce(table[field.name], column)
             table = table.set_column(position, table.schema.field(position), merged)
-    return table
+    alone = pa.array(alive(table) & (place < 0))
+    position = table.schema.get_field_index("cluster_weight")
+    weights = pc.if_else(alone, pa.scalar(1.0, pa.float32()), table["cluster_weight"])
+    return table.set_column(position, table.schema.field(position), weights)

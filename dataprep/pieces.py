@@ -7,12 +7,11 @@ Each task reads and writes files of the workspace, like those of deduplication. 
 hold the same piece the first stays: documents in survivor order, then position.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from dataprep import spans, substring
 from dataprep.config import Dataprep
@@ -28,16 +27,16 @@ from dataprep.cuts import (
 )
 from dataprep.decided import survivors
 from dataprep.exchange import read_partition
+from dataprep.links import RunTasks
+from dataprep.piece_files import write_piece
 from dataprep.stage import read_counts
-from dataprep.workspace import ROW_MASK, Workspace, committed
-
-# Runs a function for each tuple of arguments, in any order, anywhere; the text names the tasks.
-RunTasks = Callable[[Callable[..., None], list[tuple[Any, ...]], str], None]
+from dataprep.workspace import ROW_MASK, Layout, Workspace
 
 
-def cut_pieces(config: Dataprep, work: Workspace, num_shards: int, run_tasks: RunTasks) -> None:
+def cut_pieces(config: Dataprep, work: Workspace, layout: Layout, run_tasks: RunTasks) -> None:
     """Find the cuts of every step of the recipe: afterwards `work.cuts` says what to cut."""
-    shards, partitions = range(num_shards), config.near_duplicates.partitions
+    num_shards, partitions = layout.num_shards, layout.num_partitions
+    shards = range(num_shards)
     if config.spans.units:
         tasks: list[tuple[Any, ...]] = [
             (work, shard, config.spans, partitions)
@@ -131,5 +130,4 @@ def collect_cuts(
         cuts = settled(chosen, of_batch, to)
         in_shard = pa.array(edited[cuts["row"].to_numpy()] & ROW_MASK)
         found.append(cuts.set_column(0, CUT_SCHEMA.field("row"), in_shard))
-    with committed(work.cuts(name, shard)) as path:
-        pq.write_table(pa.concat_tables(found).combine_chunks(), path, compression="zstd")
+    write_piece(work.cuts(name, shard), pa.concat_tables(found).combine_chunks())

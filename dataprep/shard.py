@@ -5,18 +5,17 @@ The pass reads a shard once: every batch goes through the chain of steps, then t
 16 MB of text and what the steps make of it), whatever the shard's size.
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from dataprep import (
     chinese_signals,
     classifier,
     content,
+    decontamination,
     keywords,
     language,
     lines,
@@ -34,11 +33,12 @@ from dataprep.conservation import Counts
 from dataprep.contract import PARTS
 from dataprep.cuts import CutStep
 from dataprep.decided import decided
+from dataprep.piece_files import open_piece, read_json, write_json
 from dataprep.read import Shard, read_shard
 from dataprep.records import READ_SCHEMA
-from dataprep.stage import open_stage
+from dataprep.stage import is_staged, open_stage
 from dataprep.step import Step, apply_chain, check_chain
-from dataprep.workspace import Workspace, committed
+from dataprep.workspace import Workspace
 from launch.manifest import FileEntry
 
 
@@ -63,6 +63,7 @@ def chain(config: Dataprep, models: Mapping[classifier.Name, Path]) -> list[Step
     else:
         steps += [language.make_unmeasured_step(), *lists]
     steps.append(pii.make_step(config.pii))
+    steps += decontamination.make_steps(config)
     if config.quality is not None:
         steps.append(classifier.make_step("quality", models.get("quality"), config.quality))
     if config.toxicity is not None:
@@ -93,10 +94,10 @@ def process_shard(
 
     Of a sample run it reads the first `records_max` records.
     """
-    if work.counts(index).exists():
+    if is_staged(work, index, config):
         return
     steps = chain(config, models)
-    with open_stage(work, index, steps, config.near_duplicates) as stage:
+    with open_stage(work, index, steps, config) as stage:
         batches = read_shard(shard, source, config, records_max, stage.passed_over)
         for table, refused in batches:
             stage.refuse(refused)
@@ -141,18 +142,17 @@ def write_documents(
             ]
         ),
     }
-    with committed(work.written(index)) as path:
-        path.write_text(json.dumps(document))
+    write_json(work.written(index), document)
 
 
 def read_written(work: Workspace, index: int) -> tuple[list[FileEntry], Counts, report.Summary]:
     """The files that were written of a shard, the counts and the summary of their rows."""
-    document = json.loads(work.written(index).read_text())
+    document = read_json(work.written(index))
     entries = [FileEntry(**entry) for entry in document["files"]]
     return entries, document["counts"], document["summary"]
 
 
 def _quarantined(work: Workspace, index: int) -> Iterator[pa.Table]:
-    with pq.ParquetFile(work.quarantine(index)) as file:
-        for group in range(file.num_row_groups):
-            yield file.read_row_group(group)
+    with open_piece(work.quarantine(index)) as piece:
+        for group in range(piece.num_row_groups):
+            yield piece.read([group])

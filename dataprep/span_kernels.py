@@ -2,6 +2,8 @@
 # (Kernels carry no annotations: numba infers their types, their docstrings state them.)
 """Paragraphs, lines and sentences of a batch of texts, and keys under which equal ones meet."""
 
+from typing import Any
+
 import numpy as np
 
 from dataprep.hash_kernels import xxh64
@@ -25,18 +27,6 @@ _CLOSING = (
 
 
 @kernel
-def _add(found, size, row, start, end):
-    if size == found.shape[1]:
-        larger = np.empty((3, 2 * size), np.int64)
-        larger[:, :size] = found
-        found = larger
-    found[0, size] = row
-    found[1, size] = start
-    found[2, size] = end
-    return found
-
-
-@kernel
 def find_units(data, offsets, table, unit):
     """The pieces of each text, int64 [3, pieces]: row, start and end in `data`, without the white
     space around them.
@@ -46,19 +36,25 @@ def find_units(data, offsets, table, unit):
     signs and closing quotation marks or brackets that follow it, if white space comes next or one
     of the signs is East Asian.
     """
-    found = np.empty((3, 1024), np.int64)
+    num_rows = len(offsets) - 1
+    # A piece and what ends it are two bytes at least. Pages that are never touched take no room.
+    found = np.empty((3, (offsets[num_rows] - offsets[0]) // 2 + num_rows), np.int64)
     size = 0
-    for row in range(len(offsets) - 1):
+    for row in range(num_rows):
         position = offsets[row]
         end = offsets[row + 1]
         start = -1  # of the piece, -1 if none is open
         last = position
         feeds = 0  # line feeds since the last character that is not blank
         ended = False  # a sign that ends the sentence has been met, and only closing ones since
-        eastern = False
+        eastern: Any = False
         while position < end:
-            code, following = decode(data, position)
-            if int(table[code]) & BLANK:
+            code: Any = np.int64(data[position])
+            following = position + 1
+            if code >= 128:
+                code, following = decode(data, position)
+            flags = int(table[code])
+            if flags & BLANK:
                 feeds += code == _LINE_FEED
                 if start >= 0:
                     if unit == PARAGRAPHS:
@@ -68,14 +64,14 @@ def find_units(data, offsets, table, unit):
                     else:
                         closed = feeds >= 1 or ended
                     if closed:
-                        found = _add(found, size, row, start, last)
+                        found[:, size] = (row, start, last)
                         size += 1
                         start = -1
             else:
-                ends = int(table[code]) & SENTENCE_END != 0
+                ends = flags & SENTENCE_END != 0
                 if start >= 0 and ended and not ends and code not in _CLOSING:
                     if unit == SENTENCES and eastern:
-                        found = _add(found, size, row, start, last)
+                        found[:, size] = (row, start, last)
                         size += 1
                         start = -1
                     ended = False
@@ -84,13 +80,13 @@ def find_units(data, offsets, table, unit):
                     ended = False
                     eastern = False
                 if ends:
-                    eastern = (ended and eastern) or code >= _EAST_ASIAN
+                    eastern = bool((ended and eastern) or code >= _EAST_ASIAN)
                     ended = True
                 feeds = 0
                 last = following
             position = following
         if start >= 0:
-            found = _add(found, size, row, start, last)
+            found[:, size] = (row, start, last)
             size += 1
     return found[:, :size].copy()
 

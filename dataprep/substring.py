@@ -24,7 +24,8 @@ from dataprep.cut_kernels import join
 from dataprep.cuts import REPEAT_SCHEMA, SUBSTRINGS, CutStep, joined
 from dataprep.decided import survivors
 from dataprep.exchange import open_exchange, partition_of, read_partition
-from dataprep.substring_kernels import find_fingerprints, find_repeated
+from dataprep.piece_files import read_piece
+from dataprep.substring_kernels import copy_runs, find_fingerprints, find_repeated
 from dataprep.survivor_ranks import ranked
 from dataprep.workspace import ROW_BITS, Workspace
 
@@ -46,15 +47,18 @@ RUN_SCHEMA = pa.schema(
         pa.field("bytes", pa.large_binary(), nullable=False),
     ]
 )
-# Text for which there is a partition, at least: fingerprints of 128 MB are in memory then.
-_PARTITION_BYTES = 1 << 28
+# Text for one partition. Of the most, fingerprints of 128 MB are in memory; less than the least is
+# not worth opening files for.
+_PARTITION_BYTES_MAX = 1 << 28
+_PARTITION_BYTES_MIN = 1 << 24
 
 Integers = npt.NDArray[np.int64]
 
 
-def num_partitions(least: int, text_bytes: int) -> int:
-    """Partitions of the exchange, at least `least`, for a corpus of `text_bytes`."""
-    return max(least, -(-text_bytes // _PARTITION_BYTES))
+def num_partitions(wanted: int, text_bytes: int) -> int:
+    """Partitions of the exchange for a corpus of `text_bytes`: `wanted`, or more, or fewer."""
+    most = -(-text_bytes // _PARTITION_BYTES_MIN)
+    return max(1, min(wanted, most), -(-text_bytes // _PARTITION_BYTES_MAX))
 
 
 def grain_of(bytes_min: int) -> int:
@@ -153,9 +157,8 @@ def _sliced(rows: Integers, texts: pa.ChunkedArray, runs: Integers) -> pa.Table:
     begins = offsets[np.searchsorted(rows, runs[0])]
     lengths = runs[2] - runs[1]
     ends = np.concatenate(([0], np.cumsum(lengths)))
-    # Each byte's place in the texts: that of its run's first byte and as many after.
-    places = np.arange(ends[-1]) + np.repeat(begins + runs[1] - ends[:-1], lengths)
-    buffers = [None, pa.py_buffer(ends), pa.py_buffer(data[places])]
+    copied = copy_runs(data, begins + runs[1], lengths)
+    buffers = [None, pa.py_buffer(ends), pa.py_buffer(copied)]
     content = pa.Array.from_buffers(pa.large_binary(), len(lengths), buffers)
     return pa.table([pa.array(runs[0]), pa.array(runs[1]), content], schema=RUN_SCHEMA)
 
@@ -164,10 +167,7 @@ def find_repeats(
     work: Workspace, partition: int, bytes_min: int, partitions: int, num_shards: int
 ) -> None:
     """Task: the repeated windows of one partition, joined where they touch, by shard."""
-    stretches = pa.concat_tables(
-        read_partition([work.shared(SUBSTRINGS, partition)], shard, num_shards, STRETCH_SCHEMA)
-        for shard in range(num_shards)
-    )
+    stretches = read_piece(work.shared(SUBSTRINGS, partition)).combine_chunks()
     paths = [work.runs(SUBSTRINGS, shard) for shard in range(num_shards)]
     runs = read_partition(paths, partition, partitions, RUN_SCHEMA)
     repeats = _repeated(work, stretches, runs, bytes_min)

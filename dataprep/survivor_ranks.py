@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from dataprep.piece_files import read_piece
 from dataprep.workspace import ROW_BITS, Workspace
 
 Rows = npt.NDArray[np.int64]
@@ -35,15 +35,14 @@ def ranked(work: Workspace, rows: Rows) -> Ranked:
     wanted = np.unique(rows)
     found = [pa.table({"row": pa.array([], pa.int64()), "id": pa.array([], pa.string())})]
     for shard in np.unique(wanted >> ROW_BITS).tolist():
-        columns = ["row", "content_hash", "id"]
-        table = pq.read_table(work.texts(shard), columns=columns, use_threads=False)
+        table = read_piece(work.texts(shard), ["row", "precedence", "id"])
         start, stop = np.searchsorted(wanted, [shard << ROW_BITS, (shard + 1) << ROW_BITS])
         found.append(table.filter(pc.is_in(table["row"], pa.array(wanted[start:stop]))))
     if len(found) == 1:
         return Ranked(wanted, wanted, found[0]["id"].combine_chunks())
     table = pa.concat_tables(found[1:])
     assert table.num_rows == len(wanted), "a document that the exchange does not know"
-    order = [(name, "ascending") for name in ("content_hash", "id", "row")]
+    order = [(name, "ascending") for name in ("precedence", "id", "row")]
     by_rank = pc.sort_indices(table, sort_keys=order).to_numpy()
     ranks = np.empty(len(wanted), np.int64)
     ranks[by_rank] = np.arange(len(wanted))

@@ -13,6 +13,7 @@ import xxhash
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from dataprep import substring
 from dataprep.arrow_buffers import text_buffers
 from dataprep.config import Dataprep
 from dataprep.config_duplicates import Exact, NearDuplicates, Spans, Substrings
@@ -21,6 +22,12 @@ from dataprep.substring_kernels import find_fingerprints, find_repeated
 from dataprep.workspace import Workspace
 
 RunPieces = Callable[..., tuple[dict[str, dict[str, Any]], list[dict[str, Any]], Workspace]]
+
+
+@pytest.fixture(autouse=True)
+def _small_partitions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many as a recipe says, however small the corpus is."""
+    monkeypatch.setattr(substring, "_PARTITION_BYTES_MIN", 1)
 
 
 def configured(partitions: int, length: int, **others: Any) -> Dataprep:
@@ -156,9 +163,9 @@ def test_degenerate_texts_take_no_longer_and_no_more_room(
     stretches = pq.read_table(work.pieces("substrings", 0))
     of_windows = stretches.group_by("row").aggregate([("windows", "count")])["windows_count"]
     assert sorted(of_windows.to_pylist())[-2] < 10
-    assert sum(pq.read_table(p).num_rows for p in work.runs("substrings", 0).parent.iterdir()) < (
-        1000
-    )
+    # A run of each text for each of three partitions at most, and those of the long texts.
+    runs = work.runs("substrings", 0).parent.iterdir()
+    assert sum(pq.read_table(path).num_rows for path in runs) < 3 * 510
 
 
 @given(
@@ -199,8 +206,13 @@ def test_windows_are_found_in_the_order_of_their_stretches(
 ) -> None:
     cases.sort(key=lambda case: case[2])
     counts = [min(count, len(data) - begin - length + 1) for begin, count, _ in cases]
-    arrays = [np.array(a, np.int64) for a in ([c[2] for c in cases], [c[0] for c in cases], counts)]
-    found = find_repeated(np.frombuffer(data, np.uint8), *arrays, length)
+    slices = [
+        data[case[0] : case[0] + count + length - 1]
+        for case, count in zip(cases, counts, strict=True)
+    ]
+    begins = np.cumsum([0, *map(len, slices)])[:-1]
+    arrays = [np.array(a, np.int64) for a in ([case[2] for case in cases], begins, counts)]
+    found = find_repeated(np.frombuffer(b"".join(slices), np.uint8), *arrays, length)
     seen: dict[tuple[int, bytes], int] = {}
     expected = []
     for i, ((begin, _, group), count) in enumerate(zip(cases, counts, strict=True)):
@@ -217,6 +229,11 @@ def test_windows_are_found_in_the_order_of_their_stretches(
     ] == expected
 
 
-def test_a_corpus_has_as_many_partitions_as_memory_asks_for() -> None:
+def test_a_corpus_has_as_many_partitions_as_memory_asks_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     assert num_partitions(16, 10**9) == 16
     assert num_partitions(1, 10**12) == 3726
+    monkeypatch.undo()
+    assert num_partitions(16, 20_000_000) == 2
+    assert num_partitions(16, 0) == 1
