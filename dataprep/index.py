@@ -1,7 +1,7 @@
 """An index of documents that were processed before: what others are compared against.
 
     manifest.json                              kind "index": settings, segments, files; written last
-    segments/NAME/texts/part-*.parquet         id, content_hash, source, text; in reading order
+    segments/NAME/texts/part-*.parquet         documents (`TEXT_SCHEMA`), in reading order
     segments/NAME/bands/part-*.parquet         band_value, document; sorted
     segments/NAME/hashes/part-*.parquet        the text's hash as two halves, document; sorted
 
@@ -29,8 +29,8 @@ from launch.manifest import Manifest, read_manifest
 
 KIND = "index"
 VERSION = 1
-# Documents of one band value in one segment that are compared, the first ones: what a million pages
-# share must not propose a million comparisons for each document that shares it too.
+# Documents of one band value in one segment that a query is compared with, the first ones: what a
+# million pages share must not make a million comparisons for each document that shares it too.
 BAND_SIZE_MAX = 1_000
 
 TEXT_SCHEMA = pa.schema(
@@ -38,6 +38,8 @@ TEXT_SCHEMA = pa.schema(
         pa.field("id", pa.string(), nullable=False),
         pa.field("content_hash", pa.binary(16), nullable=False),
         pa.field("source", pa.string(), nullable=False),
+        pa.field("text_hash", pa.binary(16), nullable=False),
+        pa.field("num_shingles", pa.int64(), nullable=False),
         pa.field("text", pa.large_string(), nullable=False),
     ]
 )
@@ -103,13 +105,18 @@ class Segment:
     bands: tuple[Path, ...]
     hashes: tuple[Path, ...]
 
-    def find_bands(self, keys: Keys) -> Iterator[tuple[Rows, pa.Table]]:
-        """Places in `keys` (ascending, distinct) and the records (`BAND_SCHEMA`) found there."""
-        yield from _find(self.bands, self._bounds_of_bands, keys, BAND_SIZE_MAX)
+    def find_bands(self, keys: Keys, most: int | None = None) -> Iterator[tuple[Rows, pa.Table]]:
+        """Places in `keys` (ascending, distinct) and the records (`BAND_SCHEMA`) found there, of
+        each key the first `most`."""
+        yield from _find(self.bands, self._bounds_of_bands, keys, most)
 
-    def find_hashes(self, keys: Keys) -> Iterator[tuple[Rows, pa.Table]]:
-        """The same by the high half of the text's hash (`HASH_SCHEMA`)."""
-        yield from _find(self.hashes, self._bounds_of_hashes, keys, None)
+    def find_texts(self, halves: Keys) -> Iterator[tuple[Rows, Rows]]:
+        """Rows of `halves`, the hashes of texts (uint64, shape [n, 2]), and documents with them."""
+        keys, owners = _grouped(halves[:, 0], np.arange(len(halves)))
+        for places, table in _find(self.hashes, self._bounds_of_hashes, keys, None):
+            asking, of = owners.at(places)
+            same = halves[asking, 1] == table["low"].to_numpy()[of]
+            yield asking[same], table["document"].to_numpy()[of[same]]
 
     def documents(self, numbers: Rows, columns: Sequence[str]) -> Iterator[tuple[Rows, pa.Table]]:
         """Documents by number (ascending, distinct): places in `numbers`, and their rows.
@@ -164,21 +171,17 @@ class Index:
         found = [
             (owners.at(places), (number << _BITS) + table["document"].to_numpy())
             for number, segment in enumerate(self.segments)
-            for places, table in segment.find_bands(keys)
+            for places, table in segment.find_bands(keys, BAND_SIZE_MAX)
         ]
         return _pairs((asking, references[of]) for (asking, of), references in found)
 
     def equal_pairs(self, halves: Keys, rows: Rows) -> Pairs:
         """Who has the same text: its hash as two halves, shape [n, 2], and the documents, [n]."""
-        keys, owners = _grouped(halves[:, 0], np.arange(len(rows)))
-        found = []
-        for number, segment in enumerate(self.segments):
-            for places, table in segment.find_hashes(keys):
-                asking, of = owners.at(places)
-                same = halves[asking, 1] == table["low"].to_numpy()[of]
-                references = (number << _BITS) + table["document"].to_numpy()[of]
-                found.append((rows[asking[same]], references[same]))
-        return _pairs(found)
+        return _pairs(
+            (rows[asking], (number << _BITS) + documents)
+            for number, segment in enumerate(self.segments)
+            for asking, documents in segment.find_texts(halves)
+        )
 
     def documents(
         self, references: Rows, columns: Sequence[str]

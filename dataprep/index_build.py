@@ -63,7 +63,7 @@ _TEXT_GROUP_BYTES = 1 << 17
 _FILE_RECORDS = 1 << 22
 _GROUP_RECORDS = 1 << 16
 _COLUMNS = ["id", "content_hash", "source", "text", "drop_reason"]
-_SCORED = [signature.TEXT_HASH, signature.BANDS]
+_SCORED = [signature.TEXT_HASH, signature.NUM_SHINGLES, signature.BANDS]
 
 
 @dataclass(frozen=True)
@@ -211,7 +211,7 @@ def write_texts(work: Work, number: int, shard: StoredShard, first: int) -> None
         ) as texts,
     ):
         for table in _kept_documents(shard):
-            for part in _in_groups(table.select(TEXT_SCHEMA.names).cast(TEXT_SCHEMA)):
+            for part in _in_groups(_texts(table)):
                 texts.write_table(part, row_group_size=part.num_rows)
             at, values = signature.band_values(table)
             numbers = np.repeat(document + at, values.shape[1])
@@ -240,6 +240,13 @@ def _kept_documents(shard: StoredShard) -> Iterator[pa.Table]:
         table = table.filter(pc.is_null(table["drop_reason"])).combine_chunks()
         if table.num_rows:
             yield table
+
+
+def _texts(table: pa.Table) -> pa.Table:
+    """Kept documents with their signatures, as the index stores them (`TEXT_SCHEMA`)."""
+    scored = {"text_hash": signature.TEXT_HASH, "num_shingles": signature.NUM_SHINGLES}
+    columns = {name: table[scored.get(name, name)] for name in TEXT_SCHEMA.names}
+    return pa.table(columns).cast(TEXT_SCHEMA)
 
 
 def _in_groups(table: pa.Table) -> Iterator[pa.Table]:
