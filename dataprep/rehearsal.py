@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from dataprep import deduplicate, lines, page_scan
+from dataprep import cuts, deduplicate, lines, page_scan, pieces
 from dataprep.classifier import Name
 from dataprep.config import Columns, Dataprep, Source
+from dataprep.config_duplicates import Spans, Substrings
 from dataprep.kernel_cache import cache_directory
 from dataprep.read import Shard, shards
 from dataprep.shard import process_shard, write_documents
@@ -50,7 +51,12 @@ def rehearse(folder: Path) -> None:
     records = [json.dumps({"id": str(i), "text": text}) for i, text in enumerate(texts)]
     (folder / "documents.jsonl").write_text("\n".join(records), encoding="utf-8")
     # No rule may drop them: only what is alive is compared.
-    config = Dataprep(languages=(), presets=())
+    config = Dataprep(
+        languages=(),
+        presets=(),
+        spans=Spans(units=("paragraph", "line", "sentences")),
+        substrings=Substrings(enabled=True, bytes_min=32),
+    )
     source = Source(
         name="rehearsal", kind="jsonl", paths=("documents.jsonl",), columns=Columns(id="id")
     )
@@ -82,6 +88,7 @@ def take_through(
     start = time.monotonic()
     layout = Layout(len(parts), config.near_duplicates.partitions)
     deduplicate.deduplicate(work, config, layout, deduplicate.in_turn)
+    pieces.cut_pieces(config, work, len(parts), deduplicate.in_turn)
     for index in range(len(parts)):
-        write_documents(work, index, documents, 0, config.valid_fraction)
+        write_documents(work, index, documents, 0, config.valid_fraction, cuts.cut_steps(config))
     return [*seconds, time.monotonic() - start]

@@ -20,11 +20,12 @@ import pyarrow.parquet as pq
 from dataprep import classifier, run, shard, signature
 from dataprep.config import Dataprep
 from dataprep.contract import KIND, VERSION
+from dataprep.cuts import StoredPieces, restored
 from dataprep.records import READ_SCHEMA
 from dataprep.side_files import PREFIX, with_absolute_paths
 from dataprep.stage import is_staged, open_stage
 from dataprep.step import Step, alive
-from dataprep.stored import QUARANTINE, StoredShard, read_stored, stored_shards
+from dataprep.stored import CUTS, QUARANTINE, StoredShard, read_stored, stored_shards
 from dataprep.survivors import with_source_order
 from dataprep.workspace import Workspace
 from dataprep.write import READ_BYTES, REMOVED_SUFFIX
@@ -52,6 +53,8 @@ REPEATABLE = (
     "dataprep.survivors",
     "dataprep.exact",
     "dataprep.near_duplicates",
+    "dataprep.spans",
+    "dataprep.substrings",
     "dataprep.keywords.*.matches_max",
     "dataprep.keywords.*.share_max",
     "dataprep.urls.soft_words_max",
@@ -212,7 +215,11 @@ def restage_shard(
             with pq.ParquetFile(stored.files[QUARANTINE]) as file:
                 for group in range(file.num_row_groups):
                     stage.refuse(file.read_row_group(group))
+        pieces = StoredPieces(stored.files.get(CUTS))
         for table in read_stored(stored):
+            cut_out = pieces.take(stage.documents, stage.documents + table.num_rows)
+            position = table.schema.get_field_index("text")
+            table = table.set_column(position, "text", restored(table["text"], cut_out))
             stage.add(_decide_again(undecided(table, fields, fresh, steps[0]), steps))
 
 

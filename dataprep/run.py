@@ -3,6 +3,7 @@
     check      recipe, inputs, chain: before anything is spent
     pass       every shard through the chain, as one Ray task each           (shard.process_shard)
     duplicates equal URLs, equal texts, near-duplicates, and who survives    (deduplicate)
+    pieces     spans and runs of bytes that survivors share are cut out      (pieces)
     write      kept, dropped and quarantine, one part of each for each shard (shard, write)
     report     conservation, report.json, report.html, and the manifest last
 
@@ -144,7 +145,7 @@ def finish(
     trained: "Mapping[Name, TrainedClassifier]",
 ) -> Manifest:
     """From the staged shards to the manifest; the same for `run` and for `retune`."""
-    from dataprep import report, shard, stage
+    from dataprep import cuts, pieces, report, shard, stage
     from dataprep.conservation import conservation, merge_counts
 
     # Absolute, because workers have their own working directory.
@@ -154,8 +155,11 @@ def finish(
     if counts["documents_in"] == 0:
         raise UserError("sources", "no document at all", "at least one")
     duplicates = _deduplicate(recipe, work, num_shards)
+    run_tasks = functools.partial(run_stage_tasks, recipe)
+    pieces.cut_pieces(recipe.dataprep, work, num_shards, run_tasks)
+    steps = cuts.cut_steps(recipe.dataprep)
     arguments = [
-        (work, index, directory, recipe.run.seed, recipe.dataprep.valid_fraction)
+        (work, index, directory, recipe.run.seed, recipe.dataprep.valid_fraction, steps)
         for index in range(num_shards)
         if not work.written(index).exists()
     ]
@@ -167,6 +171,9 @@ def finish(
     facts = conservation(merge_counts([part for _, part in written]), **counts)
     facts["shards"] = num_shards
     facts |= duplicates
+    facts["pieces"] = cuts.piece_facts(
+        [directory / entry.path for entry in entries if entry.path.startswith("cuts/")]
+    )
     facts["classifiers"] = {name: model.facts for name, model in trained.items()}
     entries += report.write_report(directory, summaries, facts, config["dataprep"])
     manifest = Manifest(KIND, VERSION, config, tuple(inputs), tuple(entries), facts)

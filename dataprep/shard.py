@@ -5,13 +5,11 @@ The pass reads a shard once: every batch goes through the chain of steps, then t
 16 MB of text and what the steps make of it), whatever the shard's size.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from dataprep import (
     chinese_signals,
@@ -32,12 +30,13 @@ from dataprep import (
 from dataprep.config import Dataprep, Source
 from dataprep.conservation import Counts
 from dataprep.contract import PARTS
-from dataprep.decisions import DECISION_SCHEMA, read_decisions
-from dataprep.piece_files import open_piece, read_json, write_json
+from dataprep.cuts import CutStep
+from dataprep.decided import decided
 from dataprep.read import Shard, read_shard
 from dataprep.records import READ_SCHEMA
+from dataprep.sealed import open_sealed, read_json, write_json
 from dataprep.stage import is_staged, open_stage
-from dataprep.step import Step, alive, apply_chain, check_chain
+from dataprep.step import Step, apply_chain, check_chain
 from dataprep.workspace import Workspace
 from launch.manifest import FileEntry
 
@@ -105,14 +104,23 @@ def process_shard(
 
 
 def write_documents(
-    work: Workspace, index: int, directory: Path, seed: int, valid_fraction: float
+    work: Workspace,
+    index: int,
+    directory: Path,
+    seed: int,
+    valid_fraction: float,
+    steps: Sequence[CutStep] = (),
 ) -> None:
-    """Task: split one shard into kept, dropped and quarantine below `directory`."""
+    """Task: split one shard into kept, dropped and quarantine below `directory`.
+
+    `steps` are those that cut pieces out of documents; the pieces are written beside them.
+    """
     if work.written(index).exists():
         return
     scratch = work.directory / "scratch"
+    pieces = write.PiecesWriter(directory, scratch, index)
     written = write.write_shard(
-        _decided(work, index),
+        pieces.passed_by(decided(work, index, steps)),
         directory,
         scratch,
         index,
@@ -121,7 +129,7 @@ def write_documents(
     )
     refused = write.write_quarantine(_quarantined(work, index), directory, scratch, index)
     document = {
-        "files": [asdict(entry) for entry in (*written.files, *refused)],
+        "files": [asdict(entry) for entry in (*written.files, *pieces.files, *refused)],
         "counts": written.counts,
         # From the files as they were written, not from what was in memory.
         "summary": report.merge(
@@ -143,39 +151,6 @@ def read_written(work: Workspace, index: int) -> tuple[list[FileEntry], Counts, 
 
 
 def _quarantined(work: Workspace, index: int) -> Iterator[pa.Table]:
-    with open_piece(work.quarantine(index)) as piece:
+    with open_sealed(work.quarantine(index)) as piece:
         for group in range(piece.num_row_groups):
             yield piece.read([group])
-
-
-def _decided(work: Workspace, index: int) -> Iterator[pa.Table]:
-    """The staged rows of a shard with what deduplication decided."""
-    decisions = read_decisions(work, index)
-    decided_rows = decisions["row"].to_numpy()
-    first = 0
-    with open_piece(work.staged(index)) as piece:
-        for group in range(piece.num_row_groups):
-            table = piece.read([group])
-            start, stop = np.searchsorted(decided_rows, [first, first + table.num_rows])
-            yield _decide(table, decisions.slice(start, stop - start), first)
-            first += table.num_rows
-
-
-def _decide(table: pa.Table, decisions: pa.Table, first: int) -> pa.Table:
-    """`table`, whose rows count from `first`, with its decisions' columns filled in."""
-    place = np.full(table.num_rows, -1, np.int64)
-    place[decisions["row"].to_numpy() - first] = np.arange(decisions.num_rows)
-    assert alive(table)[place >= 0].all(), "a decision on a row that a rule had dropped"
-    at = pa.array(place, mask=place < 0)
-    for field in list(DECISION_SCHEMA)[1:]:
-        column = decisions[field.name].combine_chunks().take(at)
-        position = table.schema.get_field_index(field.name)
-        if position < 0:
-            table = table.append_column(field.name, column)
-        else:
-            merged = pc.coalesce(table[field.name], column)
-            table = table.set_column(position, table.schema.field(position), merged)
-    alone = pa.array(alive(table) & (place < 0))
-    position = table.schema.get_field_index("cluster_weight")
-    weights = pc.if_else(alone, pa.scalar(1.0, pa.float32()), table["cluster_weight"])
-    return table.set_column(position, table.schema.field(position), weights)

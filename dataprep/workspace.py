@@ -136,6 +136,26 @@ class Workspace:
         """What deduplication says of each document of the shard that it touches."""
         return self.directory / "decisions" / f"shard-{shard:05d}.parquet"
 
+    def pieces(self, step: str, shard: int) -> Path:
+        """Exchange: what a step that cuts compares, of one shard."""
+        return self.directory / step / "pieces" / f"shard-{shard:05d}.parquet"
+
+    def repeats(self, step: str, partition: int) -> Path:
+        """Exchange by shard: pieces of a partition that stand at an earlier place too."""
+        return self.directory / step / "repeats" / f"partition-{partition:05d}.parquet"
+
+    def shared(self, step: str, partition: int) -> Path:
+        """Exchange by shard: fingerprints of a partition that are there more than once."""
+        return self.directory / step / "shared" / f"partition-{partition:05d}.parquet"
+
+    def runs(self, step: str, shard: int) -> Path:
+        """Exchange: the bytes of a shard's texts around fingerprints that are shared."""
+        return self.directory / step / "runs" / f"shard-{shard:05d}.parquet"
+
+    def cuts(self, step: str, shard: int) -> Path:
+        """What a step cuts out of the documents of a shard."""
+        return self.directory / step / "cuts" / f"shard-{shard:05d}.parquet"
+
     def written(self, shard: int) -> Path:
         """The files of a shard that were committed below the stage's directory, and counts."""
         return self.directory / "written" / f"shard-{shard:05d}.json"

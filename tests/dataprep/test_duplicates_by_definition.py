@@ -11,9 +11,10 @@ import xxhash
 
 from dataprep.config import Columns, Dataprep, Source
 from dataprep.config_duplicates import Exact, NearDuplicates, Survivors
+from dataprep.decided import decided as decided_tables
 from dataprep.deduplicate import deduplicate, in_turn
 from dataprep.read import shards
-from dataprep.shard import _decided, process_shard
+from dataprep.shard import process_shard
 from dataprep.survivors import with_source_order
 from dataprep.workspace import Layout, Workspace
 
@@ -112,7 +113,7 @@ def decided(
     return [
         row
         for index in range(len(parts))
-        for table in _decided(work, index)
+        for table, _ in decided_tables(work, index)
         for row in table.to_pylist()
     ]
 
