@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from dataprep import components, exact, lsh, near_duplicates
 from dataprep.config_duplicates import NearDuplicates
 from dataprep.exchange import open_exchange, read_partition
-from dataprep.shingles import shingle_sets
+from dataprep.shingles import DEFAULT, Shingling, shingle_sets
 from dataprep.workspace import ROW_BITS, ROW_MASK, Workspace, committed
 
 Rows = npt.NDArray[np.int64]
@@ -131,7 +131,9 @@ def _shingle_counts(work: Workspace, num_shards: int, rows: Rows) -> Rows:
     return counts
 
 
-def write_shingles(work: Workspace, shard: int, num_batches: int) -> None:
+def write_shingles(
+    work: Workspace, shard: int, num_batches: int, shingling: Shingling = DEFAULT
+) -> None:
     """Task: the shingle sets of one shard's candidates, each in the partition of its batch."""
     candidates = pq.read_table(work.candidates)
     of_shard = pc.equal(pc.shift_right(candidates["row"], ROW_BITS), shard)
@@ -149,12 +151,12 @@ def write_shingles(work: Workspace, shard: int, num_batches: int) -> None:
                 table = staged.read_row_group(group, columns=["id", "content_hash", "text"])
                 table = table.take(pa.array(wanted[start:stop] - first))
                 chosen = candidates.slice(start, stop - start)
-                writer.add(_with_shingles(table, chosen), chosen["batch"].to_numpy())
+                writer.add(_with_shingles(table, chosen, shingling), chosen["batch"].to_numpy())
             first += num_rows
 
 
-def _with_shingles(table: pa.Table, chosen: pa.Table) -> pa.Table:
-    offsets, hashes = shingle_sets(table["text"])
+def _with_shingles(table: pa.Table, chosen: pa.Table, shingling: Shingling) -> pa.Table:
+    offsets, hashes = shingle_sets(table["text"], shingling)
     shingles = pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(hashes))
     return pa.table(
         {

@@ -20,6 +20,7 @@ from dataprep.config import Columns, Dataprep, Source
 from dataprep.kernel_cache import cache_directory
 from dataprep.read import Shard, shards
 from dataprep.shard import process_shard, write_documents
+from dataprep.shingles import shingling_of
 from dataprep.stage import read_counts
 from dataprep.workspace import Workspace
 from launch.log import get_logger
@@ -86,7 +87,7 @@ def take_through(
         deduplicate.find_links(work, partition, near.partitions, num_shards, near.band_size_max)
     num_batches = deduplicate.collect_candidates(work, near.partitions, num_shards)
     for index in range(num_shards if num_batches else 0):
-        deduplicate.write_shingles(work, index, num_batches)
+        deduplicate.write_shingles(work, index, num_batches, shingling_of(near))
     for batch in range(num_batches):
         deduplicate.verify_batch(work, batch, num_batches, num_shards, near.jaccard)
     deduplicate.collect_decisions(work, near, near.partitions, num_batches, num_shards)

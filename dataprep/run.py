@@ -243,6 +243,7 @@ def check_quarantine(config: "Dataprep", read: int, quarantined: int, work: Work
 def _deduplicate(recipe: Recipe, work: Workspace, num_shards: int) -> dict[str, int]:
     """Exchange and verify; afterwards `work.decisions` says what becomes of every duplicate."""
     from dataprep import deduplicate
+    from dataprep.shingles import shingling_of
 
     near = recipe.dataprep.near_duplicates
     partitions = range(near.partitions)
@@ -262,7 +263,7 @@ def _deduplicate(recipe: Recipe, work: Workspace, num_shards: int) -> dict[str, 
     num_batches = deduplicate.collect_candidates(work, near.partitions, num_shards)
     if num_batches:
         arguments = [
-            (work, index, num_batches)
+            (work, index, num_batches, shingling_of(near))
             for index in range(num_shards)
             if not work.shingles(index).exists()
         ]
