@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dataprep.kernel_cache import kernel
+from dataprep.text_kernels import finish_hash
 
 Rows = npt.NDArray[np.int64]
 
@@ -20,19 +21,27 @@ _SCIPY_NODES_MAX = 2**31 - 1
 
 def spanning_forest(edges: Rows) -> Rows:
     """The edges (int64, shape [m, 2]) that join what was not joined by those before them."""
-    nodes, ends = np.unique(edges, return_inverse=True)
-    return edges[_joining(ends.reshape(-1, 2).astype(np.int64), len(nodes))]
+    nodes, ends = _numbered(edges)
+    return edges[_joining(ends, len(nodes))]
 
 
 def components(edges: Rows) -> tuple[Rows, Rows]:
     """Nodes (int64, ascending) and for each the smallest node of its component (int64)."""
-    nodes, ends = np.unique(edges, return_inverse=True)
-    ends = ends.reshape(-1, 2).astype(np.int64)
+    nodes, ends = _numbered(edges)
     find = scipy_labels if len(nodes) <= _SCIPY_NODES_MAX else union_find_labels
     labels = find(ends, len(nodes))
     # The first occurrence of a label is its smallest node, because nodes ascend.
     _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
     return nodes, nodes[first[inverse]] if len(nodes) else nodes
+
+
+def _numbered(edges: Rows) -> tuple[Rows, Rows]:
+    """The nodes of `edges`, ascending, and the edges with nodes counted from 0."""
+    nodes = np.sort(edges.reshape(-1))
+    if len(nodes):
+        nodes = nodes[np.concatenate(([True], nodes[1:] != nodes[:-1]))]
+    slots = 1 << max(4, (2 * len(nodes)).bit_length())
+    return nodes, _positions(nodes, edges, np.full(slots, -1, np.int64))
 
 
 def scipy_labels(ends: Rows, num_nodes: int) -> Rows:
@@ -50,6 +59,25 @@ def scipy_labels(ends: Rows, num_nodes: int) -> Rows:
 def union_find_labels(ends: Rows, num_nodes: int) -> Rows:
     """As `scipy_labels`, with 64-bit indices; the label is the component's smallest node."""
     return _roots(np.ascontiguousarray(ends), num_nodes)
+
+
+@kernel
+def _positions(nodes, edges, slots):
+    """Where each end of `edges` stands in `nodes`, by a table of hashes: no sort of the ends."""
+    mask = np.uint64(len(slots) - 1)
+    for i in range(len(nodes)):
+        slot = finish_hash(np.uint64(nodes[i])) & mask
+        while slots[slot] >= 0:
+            slot = (slot + np.uint64(1)) & mask
+        slots[slot] = i
+    found = np.empty(edges.shape, np.int64)
+    for edge in range(len(edges)):
+        for side in range(2):
+            slot = finish_hash(np.uint64(edges[edge, side])) & mask
+            while nodes[slots[slot]] != edges[edge, side]:
+                slot = (slot + np.uint64(1)) & mask
+            found[edge, side] = slots[slot]
+    return found
 
 
 @kernel

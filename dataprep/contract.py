@@ -5,6 +5,7 @@
     dropped/*.parquet       documents with the step, rule, value and threshold that dropped them
     quarantine/*.parquet    records that could not be read: place, digest, reason; no content
     scored/*.parquet        where each document went and what duplicates are found by: for `retune`
+    cuts/*.parquet          pieces that were cut out of documents which stay, if the recipe cuts any
     report.json, report.html
 
 `manifest.json` names every file; a file that it does not name does not exist. The functions here
@@ -54,6 +55,8 @@ def document_fields() -> "tuple[pa.Field, ...]":
         pa.field("language", pa.string(), nullable=False),
         pa.field("language_score", pa.float32(), nullable=False),
         pa.field("cluster_id", pa.string()),
+        pa.field("cluster_size", pa.int64()),
+        pa.field("cluster_weight", pa.float32()),
         pa.field("survivor_id", pa.string()),
         pa.field("survivor_jaccard", pa.float32()),
         pa.field("drop_reason", pa.string()),
@@ -80,6 +83,29 @@ def quarantine_schema() -> "pa.Schema":
             pa.field("length", pa.int64()),
             pa.field("digest", pa.string()),
             pa.field("reason", pa.string(), nullable=False),
+        ]
+    )
+
+
+def piece_schema() -> "pa.Schema":
+    """The columns of `cuts/`: pieces of text that stand in another document or earlier in the same.
+
+    `row` counts the documents of the shard (its number is the part's) from 0, as `scored/` has
+    them; `step` is spans or substrings; `start` counts bytes of the text as that step found it,
+    before any of its own cuts; `survivor_id` is the document in which the piece stands first.
+    Pieces put back in the order of `start`, substrings before spans, give the text as it was
+    compared.
+    """
+    import pyarrow as pa
+
+    return pa.schema(
+        [
+            pa.field("id", pa.string(), nullable=False),
+            pa.field("row", pa.int64(), nullable=False),
+            pa.field("step", pa.string(), nullable=False),
+            pa.field("start", pa.int64(), nullable=False),
+            pa.field("text", pa.large_string(), nullable=False),
+            pa.field("survivor_id", pa.string(), nullable=False),
         ]
     )
 
@@ -123,6 +149,11 @@ def quarantine_files(manifest: Manifest) -> list[str]:
 def scored_files(manifest: Manifest) -> list[str]:
     """Paths of the files of `scored/`, one for each shard, relative to the directory, in order."""
     return _files_under(manifest, "scored/")
+
+
+def cuts_files(manifest: Manifest) -> list[str]:
+    """Paths of the files of `cuts/` (`piece_schema`), relative to the directory, in order."""
+    return _files_under(manifest, "cuts/")
 
 
 def iterate_tables(

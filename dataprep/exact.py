@@ -1,8 +1,9 @@
-"""Exact duplicates: documents whose text, after all edits, is the same byte for byte.
+"""Exact duplicates: documents of one URL, and documents whose text, after all edits, is the same.
 
-Texts are compared by xxh3_128, under which 10^10 different documents hold an equal pair with
-probability 10^-19. Of equal texts the one with the smallest content hash survives, then the
-smallest id: a rule that no order of input can change.
+Both are compared by xxh3_128, under which 10^10 different documents hold an equal pair with
+probability 10^-19. Of equal documents the first in survivor order stays (`survivors`), then the
+one with the smallest id: a rule that no order of input can change. Documents of an index are
+before all others, and are never dropped.
 """
 
 import itertools
@@ -15,17 +16,18 @@ import xxhash
 
 from dataprep.arrow_buffers import text_buffers
 from dataprep.hash_kernels import hash_slices
+from dataprep.workspace import INDEX_ROW
 from launch.errors import UserError
 
-TEXT_SCHEMA = pa.schema(
+KEY_SCHEMA = pa.schema(
     [
-        pa.field("text_hash", pa.binary(16), nullable=False),
-        pa.field("content_hash", pa.binary(16), nullable=False),
+        pa.field("key_hash", pa.binary(16), nullable=False),
+        pa.field("precedence", pa.binary(), nullable=False),
         pa.field("id", pa.string(), nullable=False),
         pa.field("row", pa.int64(), nullable=False),
-        pa.field("num_shingles", pa.int64(), nullable=False),
     ]
 )
+TEXT_SCHEMA = KEY_SCHEMA.append(pa.field("num_shingles", pa.int64(), nullable=False))
 IDENTIFIER_SCHEMA = pa.schema(
     [
         pa.field("id_hash", pa.uint64(), nullable=False),
@@ -85,22 +87,33 @@ def check_identifiers(identifiers: pa.Table) -> None:
             )
 
 
-def duplicates(texts: pa.Table) -> pa.Table:
-    """The documents of `texts` (`TEXT_SCHEMA`) that another one survives (`DUPLICATE_SCHEMA`).
+def duplicates(documents: pa.Table) -> pa.Table:
+    """The documents (`KEY_SCHEMA`) that another one of their key survives (`DUPLICATE_SCHEMA`).
 
-    All documents with one text hash must be in the table.
+    All documents with one key must be in the table.
     """
-    order = [(name, "ascending") for name in ("text_hash", "content_hash", "id", "row")]
-    texts = texts.sort_by(order).combine_chunks()
-    halves = hash_halves(texts["text_hash"])
+    # Few keys are there twice: only theirs are sorted in full.
+    high = hash_halves(documents["key_hash"])[:, 0]
+    order = np.argsort(high)
+    same = high[order][1:] == high[order][:-1]
+    shared = np.zeros(len(order), np.bool_)
+    shared[1:] |= same
+    shared[:-1] |= same
+    documents = documents.take(pa.array(np.sort(order[shared])))
+    fixed = documents["row"].to_numpy() >= INDEX_ROW
+    documents = documents.append_column("run", pa.array((~fixed).astype(np.int8)))
+    keys = ("key_hash", "run", "precedence", "id", "row")
+    documents = documents.sort_by([(name, "ascending") for name in keys]).combine_chunks()
+    halves = hash_halves(documents["key_hash"])
     same = np.zeros(len(halves), np.bool_)
     same[1:] = (halves[1:] == halves[:-1]).all(axis=1)
     # The position of each row's group's first row, which survives.
-    first = np.maximum.accumulate(np.where(same, 0, np.arange(len(same))))[same]
-    survivors = texts.take(pa.array(first))
+    first = np.maximum.accumulate(np.where(same, 0, np.arange(len(same))))
+    dropped = same & (documents["row"].to_numpy() < INDEX_ROW)
+    survivors = documents.take(pa.array(first[dropped]))
     return pa.table(
         {
-            "row": texts["row"].filter(pa.array(same)),
+            "row": documents["row"].filter(pa.array(dropped)),
             "survivor_row": survivors["row"],
             "survivor_id": survivors["id"],
         },

@@ -26,13 +26,15 @@ class Links:
     """What the band values of one partition propose.
 
     `edges`: int64, shape [links, 2], row references. `num_groups`: band values shared by at least
-    two documents. `num_hot_groups`: those larger than the cap. `largest_group`: documents.
+    two documents. `num_hot_groups`: those larger than the cap. `num_cut`: documents of
+    those. `largest_group`: documents.
     """
 
     edges: Rows
     num_groups: int
     num_hot_groups: int
     largest_group: int
+    num_cut: int
 
 
 def share_probability(jaccard: float, bands: int, rows: int) -> float:
@@ -64,34 +66,52 @@ def _band_values(content, bands, band_bytes):
 
 
 def links(
-    values: npt.NDArray[np.uint64],
-    order: npt.NDArray[np.uint64],
-    rows: Rows,
-    band_size_max: int,
+    values: npt.NDArray[np.uint64], order: npt.NDArray[np.uint64], rows: Rows, band_size_max: int
 ) -> Links:
     """Star edges between documents that share a band value.
 
-    `values` (uint64, shape [n]) are band values, `order` (uint64, shape [n, 2]) the documents'
-    content hashes as two big-endian halves, `rows` (int64, shape [n]) their row references.
+    `values` (uint64, shape [n]) are band values, `order` (uint64, shape [n]) numbers of the
+    documents that content decides, `rows` (int64, shape [n]) their row references.
 
-    Every group is a star around its first document in survivor order, so that n documents give
-    n - 1 edges, never n². A group larger than `band_size_max` is cut, in that order, into groups of
-    this size, each a star of its own: boilerplate shared by a million pages cannot chain them into
-    one comparison, and each cut still finds its own duplicates. Order comes from content alone, so
-    that shards, partitions and workers change nothing.
+    Every group is a star around one document, so that n documents give n - 1 edges, never n². A
+    group larger than `band_size_max` is cut, by order, into groups of this size, each a star of
+    its own: boilerplate shared by a million pages cannot chain them into one comparison, and each
+    cut still finds its own duplicates. Order comes from content alone, so that shards, partitions
+    and workers change nothing: a star's centre is no matter, only what it connects.
     """
-    sorting = np.lexsort((rows, order[:, 1], order[:, 0], values))
-    values, rows = values[sorting], rows[sorting]
-    if len(values) == 0:
-        return Links(np.zeros((0, 2), np.int64), 0, 0, 0)
-    starts = np.flatnonzero(np.concatenate(([True], values[1:] != values[:-1])))
-    sizes = np.diff(np.append(starts, len(values)))
-    position = np.arange(len(values)) - np.repeat(starts, sizes)
-    centre = np.arange(len(values)) - position % band_size_max
-    pairs = np.stack((rows[centre], rows), axis=1)[position % band_size_max > 0]
-    return Links(
-        edges=np.unique(pairs, axis=0),
-        num_groups=int(np.count_nonzero(sizes > 1)),
-        num_hot_groups=int(np.count_nonzero(sizes > band_size_max)),
-        largest_group=int(sizes.max()),
-    )
+    # One type each, whether they are Arrow's or a selection: one compiled kernel.
+    for array in (values, order, rows):
+        array.flags.writeable = False
+    sorting = np.argsort(values)
+    edges, counted = _stars(values, sorting, order, rows, band_size_max)
+    return Links(edges, *(int(number) for number in counted))
+
+
+@kernel
+def _stars(values, sorting, order, rows, band_size_max):
+    edges = np.empty((len(values), 2), np.int64)
+    num_edges = 0
+    counted = np.zeros(4, np.int64)
+    start = 0
+    while start < len(sorting):
+        stop = start + 1
+        while stop < len(sorting) and values[sorting[stop]] == values[sorting[start]]:
+            stop += 1
+        size = stop - start
+        if size > 1:
+            counted[0] += 1
+        counted[2] = max(counted[2], size)
+        members = sorting[start:stop]
+        if size > band_size_max:
+            counted[1] += 1
+            counted[3] += size
+            # By order, then by row: sorted by row first, for the second sort is stable.
+            members = members[np.argsort(rows[members], kind="mergesort")]
+            members = members[np.argsort(order[members], kind="mergesort")]
+        for i in range(size):
+            if i % band_size_max:
+                edges[num_edges, 0] = rows[members[i - i % band_size_max]]
+                edges[num_edges, 1] = rows[members[i]]
+                num_edges += 1
+        start = stop
+    return edges[:num_edges].copy(), counted

@@ -14,15 +14,16 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from dataprep import deduplicate, lines, page_scan
+from dataprep import cuts, decontamination, deduplicate, lines, page_scan, pieces
 from dataprep.classifier import Name
 from dataprep.config import Columns, Dataprep, Source
+from dataprep.config_duplicates import Spans, Substrings
 from dataprep.kernel_cache import cache_directory
 from dataprep.read import Shard, shards
 from dataprep.shard import process_shard, write_documents
-from dataprep.shingles import shingling_of
 from dataprep.stage import read_counts
-from dataprep.workspace import Workspace
+from dataprep.survivors import with_source_order
+from dataprep.workspace import Layout, Workspace
 from launch.log import get_logger
 
 MARK_NAME = "rehearsed"
@@ -46,11 +47,17 @@ def rehearse(folder: Path) -> None:
     # What JSON lines and the presets below have no use for.
     page_scan.scan(_ENGLISH.encode())
     lines.edit(pa.array([_ENGLISH], pa.large_string()), np.array([True]), ("c4",), False)
+    decontamination.rehearse(_ENGLISH)
     texts = [_ENGLISH, _ENGLISH + "And the mill turns.", _CHINESE]
     records = [json.dumps({"id": str(i), "text": text}) for i, text in enumerate(texts)]
     (folder / "documents.jsonl").write_text("\n".join(records), encoding="utf-8")
     # No rule may drop them: only what is alive is compared.
-    config = Dataprep(languages=(), presets=())
+    config = Dataprep(
+        languages=(),
+        presets=(),
+        spans=Spans(units=("paragraph", "line", "sentences")),
+        substrings=Substrings(enabled=True, bytes_min=32),
+    )
     source = Source(
         name="rehearsal", kind="jsonl", paths=("documents.jsonl",), columns=Columns(id="id")
     )
@@ -73,24 +80,16 @@ def take_through(
 
     Returns the seconds of the pass over each of `parts`, and last those of all that follows.
     """
+    config = with_source_order(config, sources)
     seconds = []
     for index, (part, quota) in enumerate(zip(parts, quotas, strict=True)):
         start = time.monotonic()
         process_shard(work, index, part, sources[part.source_index], config, models, quota)
         seconds.append(time.monotonic() - start)
     start = time.monotonic()
-    near, num_shards = config.near_duplicates, len(parts)
-    for partition in range(near.partitions):
-        deduplicate.find_exact(work, partition, near.partitions, num_shards)
-    deduplicate.collect_exact(work, near.partitions)
-    for partition in range(near.partitions):
-        deduplicate.find_links(work, partition, near.partitions, num_shards, near.band_size_max)
-    num_batches = deduplicate.collect_candidates(work, near.partitions, num_shards)
-    for index in range(num_shards if num_batches else 0):
-        deduplicate.write_shingles(work, index, num_batches, shingling_of(near))
-    for batch in range(num_batches):
-        deduplicate.verify_batch(work, batch, num_batches, num_shards, near.jaccard)
-    deduplicate.collect_decisions(work, near, near.partitions, num_batches, num_shards)
-    for index in range(num_shards):
-        write_documents(work, index, documents, 0, config.valid_fraction)
+    layout = Layout(len(parts), config.near_duplicates.partitions)
+    deduplicate.deduplicate(work, config, layout, deduplicate.in_turn)
+    pieces.cut_pieces(config, work, layout, deduplicate.in_turn)
+    for index in range(len(parts)):
+        write_documents(work, index, documents, 0, config.valid_fraction, cuts.cut_steps(config))
     return [*seconds, time.monotonic() - start]

@@ -17,14 +17,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from dataprep import classifier, run, shard, signature
+from dataprep import classifier, decontamination, run, shard, signature
 from dataprep.config import Dataprep
 from dataprep.contract import KIND, VERSION
+from dataprep.cuts import StoredPieces, restored
 from dataprep.records import READ_SCHEMA
 from dataprep.side_files import PREFIX, with_absolute_paths
-from dataprep.stage import open_stage
+from dataprep.stage import is_staged, open_stage
 from dataprep.step import Step, alive
-from dataprep.stored import QUARANTINE, StoredShard, read_stored, stored_shards
+from dataprep.stored import CUTS, QUARANTINE, StoredShard, read_stored, stored_shards
+from dataprep.survivors import with_source_order
 from dataprep.workspace import Workspace
 from dataprep.write import READ_BYTES, REMOVED_SUFFIX
 from launch.config import parse_model
@@ -48,7 +50,12 @@ REPEATABLE = (
     "dataprep.thresholds",
     "dataprep.quality",
     "dataprep.toxicity",
+    "dataprep.decontamination",
+    "dataprep.survivors",
+    "dataprep.exact",
     "dataprep.near_duplicates",
+    "dataprep.spans",
+    "dataprep.substrings",
     "dataprep.keywords.*.matches_max",
     "dataprep.keywords.*.share_max",
     "dataprep.urls.soft_words_max",
@@ -160,19 +167,22 @@ def _build(recipe: "Recipe", old: Manifest, inputs: list[Input]) -> Manifest:
     trained = run.train_classifiers(recipe)
     models = {name: model.path.resolve() for name, model in trained.items()}
     digests: dict[str, str] = {name: model.facts["digest"] for name, model in trained.items()}
-    reused = _reusable(old, recipe, digests)
-    config = with_absolute_paths(recipe.dataprep)
+    decontamination.check(recipe.dataprep)
+    reused = _reusable(old, recipe, digests, inputs)
+    config = with_source_order(with_absolute_paths(recipe.dataprep), recipe.sources)
     arguments = [
         (work, index, part, config, models, reused)
         for index, part in enumerate(shards)
-        if not work.counts(index).exists()
+        if not is_staged(work, index, config)
     ]
     with ray_session(recipe.execution):
         run.run_stage_tasks(recipe, restage_shard, arguments, "restaging")
         return run.finish(recipe, inputs, work, len(shards), trained)
 
 
-def _reusable(old: Manifest, recipe: "Recipe", digests: Mapping[str, str]) -> frozenset[str]:
+def _reusable(
+    old: Manifest, recipe: "Recipe", digests: Mapping[str, str], inputs: Sequence[Input]
+) -> frozenset[str]:
     """The steps whose stored columns hold for `recipe` too; `digests` are those of its models."""
     then, now = old.config["dataprep"]["near_duplicates"], recipe.dataprep.near_duplicates
     trained = old.facts["classifiers"]
@@ -180,6 +190,8 @@ def _reusable(old: Manifest, recipe: "Recipe", digests: Mapping[str, str]) -> fr
     same = all(then.get(key) == getattr(now, key) for key in signature.SETTINGS)
     if then["enabled"] and now.enabled and same:
         names.add(signature.NAME)
+    if decontamination.is_stored(old, recipe.dataprep.decontamination, inputs):
+        names.add(decontamination.NAME)
     return frozenset(names)
 
 
@@ -195,7 +207,7 @@ def restage_shard(
 
     `reused` names the steps whose stored columns are taken over.
     """
-    if work.counts(index).exists():
+    if is_staged(work, index, config):
         return
     steps = shard.chain(config, models)
     fields = [*READ_SCHEMA, *(field for step in steps for field in step.adds)]
@@ -205,12 +217,16 @@ def restage_shard(
         if step.of_living and step.name not in reused
         for field in step.adds
     }
-    with open_stage(work, index, steps, config.near_duplicates) as stage:
+    with open_stage(work, index, steps, config) as stage:
         if QUARANTINE in stored.files:
             with pq.ParquetFile(stored.files[QUARANTINE]) as file:
                 for group in range(file.num_row_groups):
                     stage.refuse(file.read_row_group(group))
+        pieces = StoredPieces(stored.files.get(CUTS))
         for table in read_stored(stored):
+            cut_out = pieces.take(stage.documents, stage.documents + table.num_rows)
+            position = table.schema.get_field_index("text")
+            table = table.set_column(position, "text", restored(table["text"], cut_out))
             stage.add(_decide_again(undecided(table, fields, fresh, steps[0]), steps))
 
 

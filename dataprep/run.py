@@ -2,8 +2,8 @@
 
     check      recipe, inputs, chain: before anything is spent
     pass       every shard through the chain, as one Ray task each           (shard.process_shard)
-    exact      documents with equal text                                     (deduplicate, exact)
-    near       links, components, verification                               (deduplicate)
+    duplicates equal URLs, equal texts, near-duplicates, and who survives    (deduplicate)
+    pieces     spans and runs of bytes that survivors share are cut out      (pieces)
     write      kept, dropped and quarantine, one part of each for each shard (shard, write)
     report     conservation, report.json, report.html, and the manifest last
 
@@ -11,6 +11,7 @@ Tasks exchange files of the working directory, never objects, so that any proces
 any moment: the same command goes on from the files that are there, and its result is the same.
 """
 
+import functools
 import shutil
 import time
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from dataprep.contract import KIND, SHINGLING_VERSION, VERSION
 from dataprep.digest_cache import digest_cache
-from dataprep.workspace import Workspace
+from dataprep.workspace import Layout, Workspace
 from launch.errors import UserError
 from launch.lock import lock
 from launch.log import get_logger, timed
@@ -80,11 +81,13 @@ def run(recipe: Recipe, *, force: bool = False, dry_run: bool = False) -> Manife
 
 def check(recipe: Recipe) -> None:
     """What can be checked without reading the inputs. Raises `UserError`."""
-    from dataprep import labelled, read, shard, side_files
+    from dataprep import decontamination, labelled, read, shard, side_files, survivors
 
+    survivors.check(recipe.dataprep, recipe.sources)
     read.shards(recipe.sources, Path.cwd())
     side_files.side_files(recipe.dataprep)
     shard.step_names(recipe.dataprep)
+    decontamination.check(recipe.dataprep)
     for name, configured in _classifiers(recipe.dataprep).items():
         labelled.labelled_files(configured, f"dataprep.{name}")
 
@@ -107,8 +110,9 @@ def find_inputs(recipe: Recipe, *, write: bool) -> list[Input]:
 
     Digests of unchanged files are remembered in `logs/`, which `write` allows to be written.
     """
-    from dataprep import labelled, read, side_files
+    from dataprep import decontamination_items, labelled, read, side_files, survivors
 
+    survivors.check(recipe.dataprep, recipe.sources)
     with digest_cache(recipe.documents, write=write) as cache:
         inputs = read.inputs(recipe.sources, Path.cwd(), cache.digest)
         for name, configured in _classifiers(recipe.dataprep).items():
@@ -116,17 +120,20 @@ def find_inputs(recipe: Recipe, *, write: bool) -> list[Input]:
                 inputs.append(Input(f"{name}:{path}", cache.digest(path)))
         for path in side_files.side_files(recipe.dataprep):
             inputs.append(Input(f"{side_files.PREFIX}{path}", cache.digest(path)))
+        for path in decontamination_items.files(recipe.dataprep.decontamination):
+            inputs.append(Input(f"{decontamination_items.PREFIX}{path}", cache.digest(path)))
     return inputs
 
 
 def build(recipe: Recipe, inputs: list[Input]) -> Manifest:
     """Everything after the checks; the caller holds the lock of `recipe.documents`."""
-    from dataprep import read
+    from dataprep import decontamination, read
     from dataprep.rehearsal import rehearse_once
     from launch.ray_cluster import ray_session
 
     shards = read.number_rows(read.shards(recipe.sources, Path.cwd()), recipe.sources)
     work = workspace(recipe, inputs, [])
+    decontamination.check(recipe.dataprep)
     rehearse_once()
     trained = train_classifiers(recipe)
     with ray_session(recipe.execution):
@@ -142,7 +149,16 @@ def finish(
     trained: "Mapping[Name, TrainedClassifier]",
 ) -> Manifest:
     """From the staged shards to the manifest; the same for `run` and for `retune`."""
-    from dataprep import report, shard, stage
+    from dataprep import (
+        cuts,
+        decontamination,
+        deduplicate,
+        pieces,
+        report,
+        shard,
+        stage,
+        survivors,
+    )
     from dataprep.conservation import conservation, merge_counts
 
     # Absolute, because workers have their own working directory.
@@ -151,9 +167,14 @@ def finish(
     check_quarantine(recipe.dataprep, counts["records_read"], counts["quarantined"], work)
     if counts["documents_in"] == 0:
         raise UserError("sources", "no document at all", "at least one")
-    bands = _deduplicate(recipe, work, num_shards)
+    settings = survivors.with_source_order(recipe.dataprep, recipe.sources)
+    layout = Layout(num_shards, settings.near_duplicates.partitions)
+    run_tasks = functools.partial(run_stage_tasks, recipe)
+    duplicates = deduplicate.deduplicate(work, settings, layout, run_tasks)
+    pieces.cut_pieces(settings, work, layout, run_tasks)
+    steps = cuts.cut_steps(settings)
     arguments = [
-        (work, index, directory, recipe.run.seed, recipe.dataprep.valid_fraction)
+        (work, index, directory, recipe.run.seed, recipe.dataprep.valid_fraction, steps)
         for index in range(num_shards)
         if not work.written(index).exists()
     ]
@@ -164,8 +185,13 @@ def finish(
     entries = [entry for files, _ in written for entry in files]
     facts = conservation(merge_counts([part for _, part in written]), **counts)
     facts["shards"] = num_shards
-    facts["band_values"] = bands
+    facts |= duplicates
+    facts["pieces"] = cuts.piece_facts(
+        [directory / entry.path for entry in entries if entry.path.startswith("cuts/")]
+    )
     facts["classifiers"] = {name: model.facts for name, model in trained.items()}
+    if recipe.dataprep.decontamination.mode != "off":
+        facts["decontamination"] = decontamination.facts(recipe.dataprep)
     entries += report.write_report(directory, summaries, facts, config["dataprep"])
     manifest = Manifest(KIND, VERSION, config, tuple(inputs), tuple(entries), facts)
     write_manifest(directory, manifest)
@@ -203,14 +229,16 @@ def _pass(
     recipe: Recipe, work: Workspace, shards: "list[Shard]", models: "Mapping[Name, Path]"
 ) -> None:
     from dataprep import sample, shard, side_files, stage
+    from dataprep.survivors import with_source_order
     from launch.ray_cluster import finished_tasks
 
     config = side_files.with_absolute_paths(recipe.dataprep)
+    config = with_source_order(config, recipe.sources)
     quotas = sample.quotas(shards, recipe.dataprep.limit)
     arguments = [
         (work, index, part, recipe.sources[part.source_index], config, models, quota)
         for index, (part, quota) in enumerate(zip(shards, quotas, strict=True))
-        if not work.counts(index).exists()
+        if not stage.is_staged(work, index, config)
     ]
     start = time.monotonic()
     read = quarantined = 0
@@ -238,45 +266,6 @@ def check_quarantine(config: "Dataprep", read: int, quarantined: int, work: Work
             f"their places and reasons: {work.directory / 'quarantine'}; "
             "dataprep.quarantine_share_max sets the limit",
         )
-
-
-def _deduplicate(recipe: Recipe, work: Workspace, num_shards: int) -> dict[str, int]:
-    """Exchange and verify; afterwards `work.decisions` says what becomes of every duplicate."""
-    from dataprep import deduplicate
-    from dataprep.shingles import shingling_of
-
-    near = recipe.dataprep.near_duplicates
-    partitions = range(near.partitions)
-    arguments: list[tuple[Any, ...]] = [
-        (work, part, near.partitions, num_shards)
-        for part in partitions
-        if not work.exact(part).exists()
-    ]
-    run_stage_tasks(recipe, deduplicate.find_exact, arguments, "exact duplicates")
-    deduplicate.collect_exact(work, near.partitions)
-    arguments = [
-        (work, part, near.partitions, num_shards, near.band_size_max)
-        for part in partitions
-        if not work.links(part).exists()
-    ]
-    run_stage_tasks(recipe, deduplicate.find_links, arguments, "near-duplicate links")
-    num_batches = deduplicate.collect_candidates(work, near.partitions, num_shards)
-    if num_batches:
-        arguments = [
-            (work, index, num_batches, shingling_of(near))
-            for index in range(num_shards)
-            if not work.shingles(index).exists()
-        ]
-        run_stage_tasks(recipe, deduplicate.write_shingles, arguments, "shingles of candidates")
-    arguments = [
-        (work, batch, num_batches, num_shards, near.jaccard)
-        for batch in range(num_batches)
-        if not work.verified(batch).exists()
-    ]
-    run_stage_tasks(recipe, deduplicate.verify_batch, arguments, "verification")
-    if not work.decisions.exists():
-        deduplicate.collect_decisions(work, near, near.partitions, num_batches, num_shards)
-    return deduplicate.band_facts(work, near.partitions)
 
 
 def run_stage_tasks(

@@ -5,20 +5,17 @@ The pass reads a shard once: every batch goes through the chain of steps, then t
 16 MB of text and what the steps make of it), whatever the shard's size.
 """
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from dataprep import (
     chinese_signals,
     classifier,
     content,
+    decontamination,
     keywords,
     language,
     lines,
@@ -34,12 +31,14 @@ from dataprep import (
 from dataprep.config import Dataprep, Source
 from dataprep.conservation import Counts
 from dataprep.contract import PARTS
-from dataprep.deduplicate import DECISION_SCHEMA, read_decisions
+from dataprep.cuts import CutStep
+from dataprep.decided import decided
+from dataprep.piece_files import open_piece, read_json, write_json
 from dataprep.read import Shard, read_shard
 from dataprep.records import READ_SCHEMA
-from dataprep.stage import open_stage
-from dataprep.step import Step, alive, apply_chain, check_chain
-from dataprep.workspace import Workspace, committed
+from dataprep.stage import is_staged, open_stage
+from dataprep.step import Step, apply_chain, check_chain
+from dataprep.workspace import Workspace
 from launch.manifest import FileEntry
 
 
@@ -64,6 +63,7 @@ def chain(config: Dataprep, models: Mapping[classifier.Name, Path]) -> list[Step
     else:
         steps += [language.make_unmeasured_step(), *lists]
     steps.append(pii.make_step(config.pii))
+    steps += decontamination.make_steps(config)
     if config.quality is not None:
         steps.append(classifier.make_step("quality", models.get("quality"), config.quality))
     if config.toxicity is not None:
@@ -94,10 +94,10 @@ def process_shard(
 
     Of a sample run it reads the first `records_max` records.
     """
-    if work.counts(index).exists():
+    if is_staged(work, index, config):
         return
     steps = chain(config, models)
-    with open_stage(work, index, steps, config.near_duplicates) as stage:
+    with open_stage(work, index, steps, config) as stage:
         batches = read_shard(shard, source, config, records_max, stage.passed_over)
         for table, refused in batches:
             stage.refuse(refused)
@@ -106,14 +106,23 @@ def process_shard(
 
 
 def write_documents(
-    work: Workspace, index: int, directory: Path, seed: int, valid_fraction: float
+    work: Workspace,
+    index: int,
+    directory: Path,
+    seed: int,
+    valid_fraction: float,
+    steps: Sequence[CutStep] = (),
 ) -> None:
-    """Task: split one shard into kept, dropped and quarantine below `directory`."""
+    """Task: split one shard into kept, dropped and quarantine below `directory`.
+
+    `steps` are those that cut pieces out of documents; the pieces are written beside them.
+    """
     if work.written(index).exists():
         return
     scratch = work.directory / "scratch"
+    pieces = write.PiecesWriter(directory, scratch, index)
     written = write.write_shard(
-        _decided(work, index),
+        pieces.passed_by(decided(work, index, steps)),
         directory,
         scratch,
         index,
@@ -122,7 +131,7 @@ def write_documents(
     )
     refused = write.write_quarantine(_quarantined(work, index), directory, scratch, index)
     document = {
-        "files": [asdict(entry) for entry in (*written.files, *refused)],
+        "files": [asdict(entry) for entry in (*written.files, *pieces.files, *refused)],
         "counts": written.counts,
         # From the files as they were written, not from what was in memory.
         "summary": report.merge(
@@ -133,48 +142,17 @@ def write_documents(
             ]
         ),
     }
-    with committed(work.written(index)) as path:
-        path.write_text(json.dumps(document))
+    write_json(work.written(index), document)
 
 
 def read_written(work: Workspace, index: int) -> tuple[list[FileEntry], Counts, report.Summary]:
     """The files that were written of a shard, the counts and the summary of their rows."""
-    document = json.loads(work.written(index).read_text())
+    document = read_json(work.written(index))
     entries = [FileEntry(**entry) for entry in document["files"]]
     return entries, document["counts"], document["summary"]
 
 
 def _quarantined(work: Workspace, index: int) -> Iterator[pa.Table]:
-    with pq.ParquetFile(work.quarantine(index)) as file:
-        for group in range(file.num_row_groups):
-            yield file.read_row_group(group)
-
-
-def _decided(work: Workspace, index: int) -> Iterator[pa.Table]:
-    """The staged rows of a shard with what deduplication decided."""
-    decisions = read_decisions(work, index)
-    decided_rows = decisions["row"].to_numpy()
-    first = 0
-    with pq.ParquetFile(work.staged(index)) as file:
-        for group in range(file.num_row_groups):
-            table = file.read_row_group(group)
-            start, stop = np.searchsorted(decided_rows, [first, first + table.num_rows])
-            yield _decide(table, decisions.slice(start, stop - start), first)
-            first += table.num_rows
-
-
-def _decide(table: pa.Table, decisions: pa.Table, first: int) -> pa.Table:
-    """`table`, whose rows count from `first`, with its decisions' columns filled in."""
-    place = np.full(table.num_rows, -1, np.int64)
-    place[decisions["row"].to_numpy() - first] = np.arange(decisions.num_rows)
-    assert alive(table)[place >= 0].all(), "a decision on a row that a rule had dropped"
-    at = pa.array(place, mask=place < 0)
-    for field in list(DECISION_SCHEMA)[1:]:
-        column = decisions[field.name].combine_chunks().take(at)
-        position = table.schema.get_field_index(field.name)
-        if position < 0:
-            table = table.append_column(field.name, column)
-        else:
-            merged = pc.coalesce(table[field.name], column)
-            table = table.set_column(position, table.schema.field(position), merged)
-    return table
+    with open_piece(work.quarantine(index)) as piece:
+        for group in range(piece.num_row_groups):
+            yield piece.read([group])

@@ -5,24 +5,28 @@ deduplication and the writer go on: the staged rows, the unreadable records, and
 the exchange sends to other shards. The counts come last and mark the shard as done.
 """
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from dataprep import exact, signature
-from dataprep.config_duplicates import NearDuplicates
-from dataprep.deduplicate import BAND_SCHEMA
-from dataprep.exchange import ExchangeWriter, open_exchange
+from dataprep import exact, signature, survivors, urls
+from dataprep.config import Dataprep
+from dataprep.exchange import ExchangeWriter, open_exchange, partition_of
+from dataprep.links import BAND_SCHEMA
+from dataprep.piece_files import piece_writer, read_json, write_json
 from dataprep.records import QUARANTINE_SCHEMA, READ_SCHEMA
 from dataprep.step import Step, alive
-from dataprep.workspace import ROW_BITS, Workspace, committed
+from dataprep.workspace import ROW_BITS, Workspace
+
+# Of the order by which a hot band is cut, the bits that are the id's and not the content's.
+_ID_BITS = np.uint64(0xFFFF)
 
 
 @dataclass
@@ -30,12 +34,13 @@ class Stage:
     """The open pieces of one shard, and the counts of what went into them."""
 
     first_row: int
-    num_partitions: int
+    config: Dataprep
     staged: pq.ParquetWriter
     quarantine: pq.ParquetWriter
     identifiers: ExchangeWriter
     texts: ExchangeWriter
     bands: ExchangeWriter
+    urls: ExchangeWriter | None
     documents: int = 0
     quarantined: int = 0
     bytes_read: int = 0
@@ -56,61 +61,78 @@ class Stage:
         self.staged.write_table(table, row_group_size=table.num_rows)
         id_hashes = exact.identifier_hashes(table["id"])
         known = {"id_hash": id_hashes, "id": table["id"]}
-        partitions = id_hashes % np.uint64(self.num_partitions)
-        self.identifiers.add(pa.table(known, schema=exact.IDENTIFIER_SCHEMA), partitions)
+        self.identifiers.add(
+            pa.table(known, schema=exact.IDENTIFIER_SCHEMA), self._partitions(id_hashes)
+        )
         living = alive(table)
-        self._exchange(table.filter(pa.array(living)), rows[living])
+        self._exchange(table.filter(pa.array(living)), rows[living], id_hashes[living])
 
-    def _exchange(self, living: pa.Table, rows: np.ndarray) -> None:
+    def _partitions(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+        return partition_of(hashes, self.config.near_duplicates.partitions)
+
+    def _exchange(
+        self, living: pa.Table, rows: np.ndarray, id_hashes: npt.NDArray[np.uint64]
+    ) -> None:
         """Hashes of documents alive, whose row references are `rows`."""
+        order = self.config.survivors
+        precedence = survivors.precedence(living, order, order.sources)
         columns = {
-            "text_hash": living[signature.TEXT_HASH],
-            "content_hash": living["content_hash"],
+            "key_hash": living[signature.TEXT_HASH],
+            "precedence": precedence,
             "id": living["id"],
             "row": rows,
             "num_shingles": pc.fill_null(living[signature.NUM_SHINGLES], 0),
         }
         high = exact.hash_halves(living[signature.TEXT_HASH])[:, 0]
-        self.texts.add(
-            pa.table(columns, schema=exact.TEXT_SCHEMA), high % np.uint64(self.num_partitions)
-        )
+        self.texts.add(pa.table(columns, schema=exact.TEXT_SCHEMA), self._partitions(high))
+        if self.urls is not None:
+            self._exchange_urls(self.urls, living["url"], pa.table(columns))
         comparable, band_values = signature.band_values(living)
         values = band_values.reshape(-1)
         repeated = np.repeat(comparable, band_values.shape[1])
-        columns = {
-            "band_value": values,
-            "content_hash": living["content_hash"].take(pa.array(repeated)),
-            "row": rows[repeated],
-        }
-        self.bands.add(
-            pa.table(columns, schema=BAND_SCHEMA), values % np.uint64(self.num_partitions)
-        )
+        # An order that no resharding changes: the content's, then, for equal contents, the ids'.
+        content = exact.hash_halves(living["content_hash"])[:, 0]
+        order_of_rows = (content & ~_ID_BITS) | (id_hashes & _ID_BITS)
+        columns = {"band_value": values, "order": order_of_rows[repeated], "row": rows[repeated]}
+        self.bands.add(pa.table(columns, schema=BAND_SCHEMA), self._partitions(values))
+
+    def _exchange_urls(self, writer: ExchangeWriter, url: pa.ChunkedArray, known: pa.Table) -> None:
+        """Hashes of the addresses of documents that have one."""
+        addresses = urls.address(url.combine_chunks())
+        there = pc.greater(pc.fill_null(pc.binary_length(addresses), 0), 0)
+        hashes = exact.text_hashes(addresses.filter(there))
+        keys = known.filter(there).select(exact.KEY_SCHEMA.names)
+        keys = keys.set_column(0, exact.KEY_SCHEMA.field(0), hashes).cast(exact.KEY_SCHEMA)
+        writer.add(keys, self._partitions(exact.hash_halves(hashes)[:, 0]))
 
 
 @contextmanager
 def open_stage(
-    work: Workspace, index: int, steps: Sequence[Step], near: NearDuplicates
+    work: Workspace, index: int, steps: Sequence[Step], config: Dataprep
 ) -> Iterator[Stage]:
-    """The pieces of shard `index`; they have their names when the block has ended without error."""
+    """The pieces of shard `index`; they have their names when the block has ended without error.
+
+    `config.survivors.sources` names all sources, those to keep first.
+    """
     added = [column for step in steps for column in step.adds]
-    partitions = near.partitions
-    with (
-        committed(work.staged(index)) as staged_path,
-        committed(work.quarantine(index)) as quarantine_path,
-        pq.ParquetWriter(
-            staged_path,
-            pa.schema([*READ_SCHEMA, *added]),
-            # Read once more, soon and whole: speed counts, and texts make no dictionary.
-            compression="lz4",
-            use_dictionary=False,
-            write_statistics=False,
-        ) as staged,
-        pq.ParquetWriter(quarantine_path, QUARANTINE_SCHEMA) as quarantine,
-        open_exchange(work.identifiers(index), exact.IDENTIFIER_SCHEMA, partitions) as identifiers,
-        open_exchange(work.texts(index), exact.TEXT_SCHEMA, partitions) as texts,
-        open_exchange(work.bands(index), BAND_SCHEMA, partitions) as bands,
-    ):
-        stage = Stage(index << ROW_BITS, partitions, staged, quarantine, identifiers, texts, bands)
+    partitions = config.near_duplicates.partitions
+    with ExitStack() as stack:
+        exchanges = [
+            stack.enter_context(open_exchange(path(index), schema, partitions))
+            for path, schema in (
+                (work.identifiers, exact.IDENTIFIER_SCHEMA),
+                (work.texts, exact.TEXT_SCHEMA),
+                (work.bands, BAND_SCHEMA),
+                *([(work.urls, exact.KEY_SCHEMA)] if config.exact.urls else []),
+            )
+        ]
+        by_url = exchanges[3] if config.exact.urls else None
+        schema = pa.schema([*READ_SCHEMA, *added])
+        staged = stack.enter_context(piece_writer(work.staged(index), schema))
+        quarantine = stack.enter_context(piece_writer(work.quarantine(index), QUARANTINE_SCHEMA))
+        first_row = index << ROW_BITS
+        identifiers, texts, bands = exchanges[:3]
+        stage = Stage(first_row, config, staged, quarantine, identifiers, texts, bands, by_url)
         yield stage
     counted = {
         "records_read": stage.documents + stage.quarantined,
@@ -119,11 +141,15 @@ def open_stage(
         "bytes_in": stage.bytes_read,
         "passed_over": stage.passed_over.total(),
     }
-    with committed(work.counts(index)) as path:
-        path.write_text(json.dumps(counted))
+    write_json(work.counts(index), counted)
+
+
+def is_staged(work: Workspace, index: int, config: Dataprep) -> bool:
+    """Whether all pieces of the pass over shard `index` are there."""
+    return all(path.exists() for path in work.of_pass(index, urls=config.exact.urls))
 
 
 def read_counts(work: Workspace, shards: Iterable[int]) -> dict[str, int]:
     """Records read, documents in, quarantined and bytes in, summed over shards that are done."""
-    counted = [json.loads(work.counts(index).read_text()) for index in shards]
+    counted = [read_json(work.counts(index)) for index in shards]
     return {key: sum(part[key] for part in counted) for key in counted[0]}

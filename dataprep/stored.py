@@ -19,12 +19,12 @@ from launch.errors import UserError
 from launch.manifest import Manifest
 
 _NUMBERED = re.compile(r"(.+)/part-([0-9]+)-[^/]*\.parquet")
-SCORED, QUARANTINE = "scored", "quarantine"
+SCORED, QUARANTINE, CUTS = "scored", "quarantine", "cuts"
 
 
 @dataclass(frozen=True)
 class StoredShard:
-    """The files of one shard by what they are: a name of `PARTS`, scored or quarantine."""
+    """The files of one shard by what they are: a name of `PARTS`, scored, cuts or quarantine."""
 
     files: dict[str, Path] = field(default_factory=dict)
 

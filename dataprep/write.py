@@ -7,7 +7,7 @@ tables give the same bytes, so that a task done twice changes nothing.
 """
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -130,6 +130,34 @@ def write_quarantine(
         return (commit_file(part.path, directory, stem, ".parquet", part.num_rows),)
     finally:
         part.discard()
+
+
+class PiecesWriter:
+    """Takes from a stream of documents the pieces that were cut out of them, and writes them.
+
+    `files` are those that were committed when the stream has ended; none if there was no piece.
+    """
+
+    def __init__(self, directory: Path, scratch: Path, shard: int) -> None:
+        self._directory = directory
+        self._stem = f"cuts/part-{shard:05d}"
+        self._path = scratch / f"cuts-{shard:05d}.{secrets.token_hex(6)}.tmp"
+        self.files: tuple[FileEntry, ...] = ()
+
+    def passed_by(self, tables: Iterable[tuple[pa.Table, pa.Table]]) -> Iterator[pa.Table]:
+        """The first of each pair; the second are pieces (`contract.piece_schema`)."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        part = _Part(self._path)
+        try:
+            for table, pieces in tables:
+                part.add(pieces)
+                yield table
+            if part.close():
+                number = part.num_rows
+                entry = commit_file(self._path, self._directory, self._stem, ".parquet", number)
+                self.files = (entry,)
+        finally:
+            part.discard()
 
 
 class _Part:

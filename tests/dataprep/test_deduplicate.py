@@ -10,12 +10,15 @@ import pyarrow.parquet as pq
 import pytest
 import xxhash
 
-from dataprep import deduplicate
+from dataprep import candidates
 from dataprep.config import Columns, Dataprep, Source
 from dataprep.config_duplicates import NearDuplicates
+from dataprep.decisions import read_decisions
+from dataprep.deduplicate import deduplicate, in_turn
 from dataprep.read import shards
 from dataprep.shard import process_shard
-from dataprep.workspace import Workspace
+from dataprep.survivors import with_source_order
+from dataprep.workspace import Layout, Workspace
 
 WORDS = [f"{a}{b}" for a, b in itertools.product("bcdfgklmnprst", ("ano", "eli", "ite", "omu"))]
 
@@ -38,7 +41,12 @@ def corpus(seed: int) -> dict[str, str]:
 
 
 def decide(
-    folder: Path, texts: dict[str, str], num_shards: int, partitions: int, seed: int
+    folder: Path,
+    texts: dict[str, str],
+    num_shards: int,
+    partitions: int,
+    seed: int,
+    groups: int = 256,
 ) -> dict[str, dict[str, Any]]:
     """Decisions by id, with the texts dealt to shards at random."""
     names = list(texts)
@@ -50,25 +58,16 @@ def decide(
     near = NearDuplicates(partitions=partitions)
     config = Dataprep(languages=(), presets=(), near_duplicates=near)
     source = Source(name="s", kind="jsonl", paths=("*.jsonl",), columns=Columns(id="id"))
+    config = with_source_order(config, [source])
     work = Workspace(folder / "work")
-    made = shards([source], folder)
-    for index, shard in enumerate(made):
+    for index, shard in enumerate(shards([source], folder)):
         process_shard(work, index, shard, source, config, {})
-    for partition in range(partitions):
-        deduplicate.find_exact(work, partition, partitions, num_shards)
-    deduplicate.collect_exact(work, partitions)
-    for partition in range(partitions):
-        deduplicate.find_links(work, partition, partitions, num_shards, near.band_size_max)
-    num_batches = deduplicate.collect_candidates(work, partitions, num_shards)
-    for index in range(num_shards):
-        deduplicate.write_shingles(work, index, num_batches)
-    for batch in range(num_batches):
-        deduplicate.verify_batch(work, batch, num_batches, num_shards, near.jaccard)
-    deduplicate.collect_decisions(work, near, partitions, num_batches, num_shards)
+    layout = Layout(num_shards, partitions, num_groups_max=groups)
+    deduplicate(work, config, layout, in_turn)
     found = {}
     for index in range(num_shards):
         ids = pq.read_table(work.staged(index), columns=["id"])["id"].to_pylist()
-        for row in deduplicate.read_decisions(work, index).to_pylist():
+        for row in read_decisions(work, index).to_pylist():
             found[ids[row.pop("row")].removeprefix("s:")] = row
     return found
 
@@ -85,7 +84,7 @@ def similarity(left: str, right: str) -> float:
 def test_decisions_do_not_depend_on_shards_partitions_or_order(tmp_path: Path, seed: int) -> None:
     texts = corpus(seed)
     expected = decide(tmp_path / "a", texts, num_shards=1, partitions=1, seed=0)
-    assert decide(tmp_path / "b", texts, num_shards=3, partitions=4, seed=1) == expected
+    assert decide(tmp_path / "b", texts, num_shards=3, partitions=4, seed=1, groups=2) == expected
     assert decide(tmp_path / "c", texts, num_shards=2, partitions=7, seed=2) == expected
 
 
@@ -93,7 +92,7 @@ def test_decisions_do_not_depend_on_shards_partitions_or_order(tmp_path: Path, s
 def test_decisions_hold_against_comparing_all_pairs(
     tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deduplicate, "_BATCH_SHINGLES", 500)  # several batches
+    monkeypatch.setattr(candidates, "_BATCH_SHINGLES", 500)  # several batches
     texts = corpus(seed)
     found = decide(tmp_path / "a", texts, num_shards=2, partitions=3, seed=4)
     dropped = {name: row for name, row in found.items() if row["drop_reason"] is not None}

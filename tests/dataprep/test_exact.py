@@ -9,13 +9,14 @@ from hypothesis import strategies as st
 
 from dataprep.exact import (
     IDENTIFIER_SCHEMA,
-    TEXT_SCHEMA,
+    KEY_SCHEMA,
     check_identifiers,
     duplicates,
     hash_halves,
     identifier_hashes,
     text_hashes,
 )
+from dataprep.workspace import INDEX_ROW
 from launch.errors import UserError
 
 # Few letters, so that texts, contents and ids meet often.
@@ -29,19 +30,18 @@ DOCUMENTS = st.lists(
 def texts_table(documents: list[tuple[str, str, int]]) -> pa.Table:
     return pa.table(
         {
-            "text_hash": [text.encode() * 16 for text, _, _ in documents],
-            "content_hash": [content.encode() * 16 for _, content, _ in documents],
+            "key_hash": [text.encode() * 16 for text, _, _ in documents],
+            "precedence": [content.encode() for _, content, _ in documents],
             "id": [f"s:{number:05d}" for _, _, number in documents],
             "row": list(range(len(documents))),
-            "num_shingles": [0] * len(documents),
         },
-        schema=TEXT_SCHEMA,
+        schema=KEY_SCHEMA,
     )
 
 
 @given(DOCUMENTS)
 @settings(max_examples=150, deadline=None)
-def test_of_equal_texts_the_smallest_content_hash_survives_then_the_smallest_id(documents) -> None:
+def test_of_equal_keys_the_first_in_survivor_order_stays_then_the_smallest_id(documents) -> None:
     found = {row["row"]: row for row in duplicates(texts_table(documents)).to_pylist()}
     for i, (text, _, _) in enumerate(documents):
         same = [j for j, (other, _, _) in enumerate(documents) if other == text]
@@ -51,6 +51,15 @@ def test_of_equal_texts_the_smallest_content_hash_survives_then_the_smallest_id(
         else:
             assert found[i]["survivor_row"] == best
             assert found[i]["survivor_id"] == f"s:{documents[best][2]:05d}"
+
+
+def test_documents_of_an_index_come_first_and_are_never_dropped() -> None:
+    table = texts_table([("a", "x", 1), ("a", "y", 2), ("a", "y", 3), ("b", "x", 4)])
+    rows = [7, INDEX_ROW + 5, INDEX_ROW + 4, 8]
+    table = table.set_column(3, "row", pa.array(rows))
+    assert duplicates(table).to_pylist() == [
+        {"row": 7, "survivor_row": INDEX_ROW + 5, "survivor_id": "s:00002"}
+    ]
 
 
 def test_hashes_are_those_of_the_xxhash_package_also_in_a_slice() -> None:

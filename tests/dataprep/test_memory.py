@@ -14,11 +14,11 @@ PEAK_BYTES_MAX = 1_500_000_000
 MEASURE = """
 import resource, sys
 from pathlib import Path
-from dataprep import deduplicate
 from dataprep.config import Dataprep, Source
+from dataprep.deduplicate import deduplicate, in_turn
 from dataprep.read import number_rows, shards
 from dataprep.shard import process_shard, write_documents
-from dataprep.workspace import Workspace
+from dataprep.workspace import Layout, Workspace
 
 def peak(name):
     print(name, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
@@ -26,25 +26,13 @@ def peak(name):
 folder = Path(sys.argv[1])
 source = Source(name="s", kind="jsonl", paths=("big.jsonl",))
 config, work = Dataprep(presets=(), quarantine_share_max=1.0), Workspace(folder / "work")
-near = config.near_duplicates
 parts = number_rows(shards([source], folder), [source])
 peak("start")
 for index, part in enumerate(parts):
     process_shard(work, index, part, source, config, {})
 peak("pass")
 count = len(parts)
-for partition in range(near.partitions):
-    deduplicate.find_exact(work, partition, near.partitions, count)
-deduplicate.collect_exact(work, near.partitions)
-for partition in range(near.partitions):
-    deduplicate.find_links(work, partition, near.partitions, count, near.band_size_max)
-num_batches = deduplicate.collect_candidates(work, near.partitions, count)
-peak("links")
-for index in range(count if num_batches else 0):
-    deduplicate.write_shingles(work, index, num_batches)
-for batch in range(num_batches):
-    deduplicate.verify_batch(work, batch, num_batches, count, near.jaccard)
-deduplicate.collect_decisions(work, near, near.partitions, num_batches, count)
+deduplicate(work, config, Layout(count, config.near_duplicates.partitions), in_turn)
 peak("verify")
 for index in range(count):
     write_documents(work, index, folder / "documents", 1, 0.01)

@@ -188,6 +188,36 @@ def test_only_revived_rows_are_scored(
     assert manifest.facts == expected.facts
 
 
+CUTS: Tables = {
+    "spans": {"units": ["line", "sentences"], "words_left_min": 300},
+    "substrings": {"enabled": True, "bytes_min": 60},
+}
+
+
+def test_what_was_cut_is_put_back(
+    folder: Path, tmp_path: Path, fresh: Callable[[str], Manifest]
+) -> None:
+    before = run(recipe(tmp_path / "a", folder, **CUTS))
+    assert before is not None
+    assert {*before.facts["pieces"]} == {"spans", "substrings"}
+    assert before.facts["dropped"]["spans.short"] > 0
+    manifest = retune(recipe(tmp_path / "a", folder))
+    assert manifest.files_digest == fresh("defaults").files_digest
+    assert manifest.facts == fresh("defaults").facts
+
+
+@pytest.mark.slow
+def test_other_pieces_are_cut(folder: Path, tmp_path: Path, ray_session: object) -> None:
+    run(recipe(tmp_path / "a", folder, **CUTS))
+    substrings, spans = ({name: CUTS[name]} for name in ("substrings", "spans"))
+    for number, change in enumerate((substrings, {**spans, **gopher(word_count_low=5)}, CUTS)):
+        expected = run(recipe(tmp_path / f"fresh-{number}", folder, **change))
+        assert expected is not None
+        manifest = retune(recipe(tmp_path / "a", folder, **change))
+        assert manifest.files_digest == expected.files_digest
+        assert manifest.facts == expected.facts
+
+
 @pytest.mark.slow
 def test_edits_of_lines_stay_and_their_rules_are_tuned(
     folder: Path, tmp_path: Path, ray_session: object

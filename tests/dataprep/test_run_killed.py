@@ -123,23 +123,6 @@ def test_the_command_explains_a_document_and_refuses_a_wrong_recipe_in_one_line(
     assert "topics:0.jsonl#0" in capsys.readouterr().out
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("piece", ["exact/*", "links/*", "shingles/*", "decisions.*", "written/*"])
-def test_a_driver_killed_in_any_phase_goes_on(
-    piece: str, folder: Path, tmp_path: Path, undisturbed: Manifest, ray_session: object
-) -> None:
-    recipe = write_recipe(tmp_path / "root", folder)
-    documents = tmp_path / "root" / "documents"
-    driver = start(recipe)
-    wait_for(driver, documents, piece)
-    driver.send_signal(signal.SIGKILL)
-    driver.communicate()
-    manifest = run(load_recipe(recipe))
-    assert manifest is not None
-    assert manifest.files_digest == undisturbed.files_digest
-    assert not (documents / "work").exists()
-
-
 def test_a_killed_worker_is_replaced(
     folder: Path, tmp_path: Path, undisturbed: Manifest, ray_session: object
 ) -> None:

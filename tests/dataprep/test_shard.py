@@ -13,6 +13,7 @@ import pytest
 from dataprep.config import Dataprep, Source
 from dataprep.read import shards
 from dataprep.shard import process_shard, step_names
+from dataprep.stage import read_counts
 from dataprep.workspace import ROW_BITS, Workspace
 from launch.errors import UserError
 
@@ -67,7 +68,7 @@ def test_row_references_say_where_a_document_lies(tmp_path: Path) -> None:
     assert exchanged["id"].equals(staged["id"])
     bands = pq.read_table(work.bands(5))
     assert np.unique(bands["row"], return_counts=True)[1].tolist() == [32] * 9
-    counted = json.loads(work.counts(5).read_text())
+    counted = read_counts(work, [5])
     text_bytes = sum(len(text.encode()) for text in texts)
     assert counted == {
         "records_read": 9, "documents_in": 9, "quarantined": 0, "bytes_in": text_bytes,
@@ -87,7 +88,7 @@ def test_a_large_shard_with_a_line_of_50_megabytes_takes_bounded_memory(tmp_path
     command = [sys.executable, "-c", MEASURE, str(tmp_path)]
     finished = subprocess.run(command, check=True, capture_output=True, text=True)
     before, after = map(int, finished.stdout.split())
-    counted = json.loads((tmp_path / "work" / "counts" / "shard-00000.json").read_text())
+    counted = read_counts(Workspace(tmp_path / "work"), [0])
     assert counted["quarantined"] == 1
     assert counted["documents_in"] == 25_000
     # The shard is 150 MB and more; a batch is 16 MB of text and what the steps make of it.
