@@ -1,5 +1,6 @@
 """`python -m dataprep VERB TARGET`: the same as `gristmill dataprep VERB TARGET`."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -34,6 +35,21 @@ def retune_command(target: Target, overrides: Overrides = None, dry_run: DryRun 
         retune(recipe)
 
 
+@app.command("review")
+def review_command(
+    target: Target,
+    overrides: Overrides = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", help="Where to write; unset: ROOT/review.")
+    ] = None,
+) -> None:
+    """Show the evaluation items that stand in the documents, before they are dropped for it."""
+    from dataprep.review import review
+    from launch.recipe import load_recipe
+
+    print(review(load_recipe(target, overrides or ()), output))
+
+
 @app.command("explain")
 def explain_command(
     target: Target,
@@ -58,6 +74,35 @@ def train_classifier_command(
     for name, classifier in trained.items():
         print(f"{name}: {classifier.path}")
         print(f"  {describe(classifier.facts)}")
+
+
+@app.command("index")
+def index_command(
+    target: Target,
+    directory: Annotated[Path, typer.Argument(help="The index: made, or extended.")],
+) -> None:
+    """Add the recipe's finished documents to an index, for later runs to be compared with."""
+    from dataprep.index_build import extend
+    from launch.recipe import load_recipe
+
+    extend(load_recipe(target), directory)
+
+
+@app.command("query")
+def query_command(
+    directory: Annotated[Path, typer.Argument(help="The index.")],
+    files: Annotated[list[str], typer.Argument(help="Documents: JSON lines with text and id.")],
+    jaccard: Annotated[
+        float | None, typer.Option(help="Least similarity of a near-duplicate.", show_default="0.8")
+    ] = None,
+) -> None:
+    """Print, for each document, the one of an index that it duplicates: a JSON line each."""
+    import json
+
+    from dataprep.index_query import query
+
+    for answer in query(directory, files, jaccard):
+        print(json.dumps(answer, ensure_ascii=False))
 
 
 if __name__ == "__main__":

@@ -199,11 +199,14 @@ def _describe(row: Mapping[str, Any]) -> list[str]:
     signals = {
         name: value
         for name, value in row.items()
-        if name not in known and not name.startswith("pii_")
+        if name not in known and not name.startswith("pii_") and not isinstance(value, list)
     }
     width = max(map(len, signals), default=0)
     lines.append("  signals")
     lines += [f"    {name:<{width}}  {_number(value)}" for name, value in signals.items()]
+    for hit in row.get("decontamination_passages") or ():
+        found = f"{hit['set']}:{hit['item']} {hit['field']}, score {_number(hit['score'])}"
+        lines.append(_line("evaluation", f"{found}, bytes {hit['start']:,} to {hit['stop']:,}"))
     lines.append(_line("begins", repr(row["text"][:_SAMPLE_CHARACTERS])))
     return lines
 

@@ -81,12 +81,14 @@ def run(recipe: Recipe, *, force: bool = False, dry_run: bool = False) -> Manife
 
 def check(recipe: Recipe) -> None:
     """What can be checked without reading the inputs. Raises `UserError`."""
-    from dataprep import labelled, read, shard, side_files, survivors
+    from dataprep import decontamination, indexed, labelled, read, shard, side_files, survivors
 
     survivors.check(recipe.dataprep, recipe.sources)
+    indexed.find_indexes(recipe.dataprep, recipe.sources)
     read.shards(recipe.sources, Path.cwd())
     side_files.side_files(recipe.dataprep)
     shard.step_names(recipe.dataprep)
+    decontamination.check(recipe.dataprep)
     for name, configured in _classifiers(recipe.dataprep).items():
         labelled.labelled_files(configured, f"dataprep.{name}")
 
@@ -109,9 +111,10 @@ def find_inputs(recipe: Recipe, *, write: bool) -> list[Input]:
 
     Digests of unchanged files are remembered in `logs/`, which `write` allows to be written.
     """
-    from dataprep import labelled, read, side_files, survivors
+    from dataprep import decontamination_items, indexed, labelled, read, side_files, survivors
 
     survivors.check(recipe.dataprep, recipe.sources)
+    indexes = indexed.inputs(indexed.find_indexes(recipe.dataprep, recipe.sources))
     with digest_cache(recipe.documents, write=write) as cache:
         inputs = read.inputs(recipe.sources, Path.cwd(), cache.digest)
         for name, configured in _classifiers(recipe.dataprep).items():
@@ -119,17 +122,20 @@ def find_inputs(recipe: Recipe, *, write: bool) -> list[Input]:
                 inputs.append(Input(f"{name}:{path}", cache.digest(path)))
         for path in side_files.side_files(recipe.dataprep):
             inputs.append(Input(f"{side_files.PREFIX}{path}", cache.digest(path)))
-    return inputs
+        for path in decontamination_items.files(recipe.dataprep.decontamination):
+            inputs.append(Input(f"{decontamination_items.PREFIX}{path}", cache.digest(path)))
+    return inputs + indexes
 
 
 def build(recipe: Recipe, inputs: list[Input]) -> Manifest:
     """Everything after the checks; the caller holds the lock of `recipe.documents`."""
-    from dataprep import read
+    from dataprep import decontamination, read
     from dataprep.rehearsal import rehearse_once
     from launch.ray_cluster import ray_session
 
     shards = read.number_rows(read.shards(recipe.sources, Path.cwd()), recipe.sources)
     work = workspace(recipe, inputs, [])
+    decontamination.check(recipe.dataprep)
     rehearse_once()
     trained = train_classifiers(recipe)
     with ray_session(recipe.execution):
@@ -145,7 +151,18 @@ def finish(
     trained: "Mapping[Name, TrainedClassifier]",
 ) -> Manifest:
     """From the staged shards to the manifest; the same for `run` and for `retune`."""
-    from dataprep import cuts, deduplicate, pieces, report, report_pieces, shard, stage, survivors
+    from dataprep import (
+        cuts,
+        decontamination,
+        deduplicate,
+        indexed,
+        pieces,
+        report,
+        report_pieces,
+        shard,
+        stage,
+        survivors,
+    )
     from dataprep.conservation import conservation, merge_counts
 
     # Absolute, because workers have their own working directory.
@@ -155,8 +172,10 @@ def finish(
     if counts["documents_in"] == 0:
         raise UserError("sources", "no document at all", "at least one")
     settings = survivors.with_source_order(recipe.dataprep, recipe.sources)
-    layout = Layout(num_shards, settings.near_duplicates.partitions)
+    segments = indexed.segments_of(indexed.find_indexes(settings, recipe.sources))
+    layout = Layout(num_shards, settings.near_duplicates.partitions, len(segments))
     run_tasks = functools.partial(run_stage_tasks, recipe)
+    indexed.gather_all(work, layout, settings, segments, run_tasks)
     duplicates = deduplicate.deduplicate(work, settings, layout, run_tasks)
     pieces.cut_pieces(settings, work, layout, run_tasks)
     steps = cuts.cut_steps(settings)
@@ -176,6 +195,8 @@ def finish(
     cut_out = [directory / entry.path for entry in entries if entry.path.startswith("cuts/")]
     facts["pieces"] = cuts.piece_facts(cut_out)
     facts["classifiers"] = {name: model.facts for name, model in trained.items()}
+    if recipe.dataprep.decontamination.mode != "off":
+        facts["decontamination"] = decontamination.facts(recipe.dataprep)
     often = report_pieces.commonest(cut_out)
     entries += report.write_report(directory, summaries, facts, config["dataprep"], often)
     manifest = Manifest(KIND, VERSION, config, tuple(inputs), tuple(entries), facts)
