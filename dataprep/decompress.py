@@ -57,7 +57,7 @@ def plain_suffix(name: str) -> str:
     return (path.with_suffix("") if is_compressed(name) else path).suffix.lower()
 
 
-def read_sealeds(location: str, first: int = 0, bytes_max: int | None = None) -> Iterator[bytes]:
+def read_pieces(location: str, first: int = 0, bytes_max: int | None = None) -> Iterator[bytes]:
     """The content of a file, wherever it lies, from byte `first`, as `decompressed` gives it."""
     with open_input(location) as stream:
         if first:

@@ -15,7 +15,7 @@ import numpy as np
 
 from dataprep.config import Dataprep, Source
 from dataprep.csv_kernels import FIELD_START, record_ends
-from dataprep.decompress import plain_suffix, read_sealeds
+from dataprep.decompress import plain_suffix, read_pieces
 from dataprep.delimited import BrokenStream, Span, cut
 from dataprep.fields import record_of
 from dataprep.records import File, Record, Refusal, digest_of
@@ -49,7 +49,7 @@ def read_records(
     # The limit is the process's, and Python's default of 128 KiB is no business of a corpus.
     csv.field_size_limit(limits.line_bytes_max)
     delimiter = "\t" if plain_suffix(file.name) == ".tsv" else ","
-    pieces = read_sealeds(file.path, bytes_max=limits.decompressed_bytes_max)
+    pieces = read_pieces(file.path, bytes_max=limits.decompressed_bytes_max)
     header: list[str] | None = None
     header_row = 0
     for span in cut(pieces, limits.line_bytes_max, _RecordEnds(delimiter)):

@@ -6,7 +6,7 @@ corrupt, decompressed_too_long, unreadable.
 """
 
 from dataprep.config import Dataprep, Source
-from dataprep.decompress import read_sealeds
+from dataprep.decompress import read_pieces
 from dataprep.delimited import BrokenStream, cut, no_ends
 from dataprep.extract import extract
 from dataprep.fields import longer_than, text_problem
@@ -15,7 +15,7 @@ from dataprep.records import File, Record, Refusal, digest_of
 
 def read_record(file: File, id_prefix: str, source: Source, limits: Dataprep) -> Record | Refusal:
     """The document of one file (.gz and .zst are decompressed)."""
-    pieces = read_sealeds(file.path, bytes_max=limits.decompressed_bytes_max)
+    pieces = read_pieces(file.path, bytes_max=limits.decompressed_bytes_max)
     whole = list(cut(pieces, limits.page_bytes_max, no_ends))
     if not whole:
         return Refusal(file.name, 0, 0, file.num_bytes, None, "no_text")

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from dataprep.config import Dataprep, Source
-from dataprep.decompress import read_sealeds
+from dataprep.decompress import read_pieces
 from dataprep.delimited import BrokenStream, Span, cut
 from dataprep.fields import record_of
 from dataprep.records import File, Record, Refusal, digest_of
@@ -27,7 +27,7 @@ def read_lines(file: File, limits: Dataprep) -> Iterator[Span | BrokenStream]:
     # A part begins one byte early: what it reads up to the first line feed, be it this byte, is
     # the end of a line of the part before.
     begin = max(0, file.first - 1)
-    pieces = read_sealeds(file.path, begin, limits.decompressed_bytes_max)
+    pieces = read_pieces(file.path, begin, limits.decompressed_bytes_max)
     for line in cut(pieces, limits.line_bytes_max, offset=begin, row=file.first_row):
         if file.stop is not None and line.offset >= file.stop:
             break

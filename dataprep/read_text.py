@@ -8,7 +8,7 @@ bad_utf8, and truncated, corrupt, decompressed_too_long, unreadable.
 import re
 
 from dataprep.config import Dataprep, Source
-from dataprep.decompress import plain_suffix, read_sealeds
+from dataprep.decompress import plain_suffix, read_pieces
 from dataprep.delimited import BrokenStream, cut, no_ends
 from dataprep.fields import text_problem
 from dataprep.records import File, Record, Refusal, digest_of
@@ -20,7 +20,7 @@ _FRONT_MATTER_ENDS = re.compile(r"\n(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)")
 
 def read_record(file: File, id_prefix: str, source: Source, limits: Dataprep) -> Record | Refusal:
     """The document of one file (.gz and .zst are decompressed)."""
-    pieces = read_sealeds(file.path, bytes_max=limits.decompressed_bytes_max)
+    pieces = read_pieces(file.path, bytes_max=limits.decompressed_bytes_max)
     whole = list(cut(pieces, limits.document_bytes_max, no_ends))
     if not whole:
         return Refusal(file.name, 0, 0, file.num_bytes, None, "text_empty")
