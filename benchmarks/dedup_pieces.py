@@ -28,10 +28,11 @@ from dataprep import pieces
 from dataprep.config import Dataprep, Source
 from dataprep.config_duplicates import NearDuplicates, Spans, Substrings
 from dataprep.decided import survivors
+from dataprep.deduplicate import in_turn
 from dataprep.read import shards
 from dataprep.rehearsal import take_through
 from dataprep.survivor_ranks import ranked
-from dataprep.workspace import Workspace
+from dataprep.workspace import Layout, Workspace
 
 REPEATS = 5
 BYTES_MIN = 200
@@ -147,17 +148,13 @@ def _staged(config: Dataprep) -> Iterator[tuple[Workspace, int]]:
 
 def _rate(step: str, config: Dataprep) -> float:
     """Bytes of text a second of processor time through all tasks of a step."""
-
-    def in_turn(function: Callable[..., None], arguments: list[Any], _label: str) -> None:
-        for values in arguments:
-            function(*values)
-
+    layout = Layout(_NUM_SHARDS, config.near_duplicates.partitions)
     with _staged(config) as (work, size):
         seconds = []
         for _ in range(REPEATS):
             shutil.rmtree(work.directory / step)
             start = time.process_time()
-            pieces.cut_pieces(config, work, _NUM_SHARDS, in_turn)
+            pieces.cut_pieces(config, work, layout, in_turn)
             seconds.append(time.process_time() - start)
     return size / statistics.median(seconds)
 

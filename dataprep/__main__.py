@@ -1,5 +1,6 @@
 """`python -m dataprep VERB TARGET`: the same as `gristmill dataprep VERB TARGET`."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -32,6 +33,21 @@ def retune_command(target: Target, overrides: Overrides = None, dry_run: DryRun 
         print_preview(recipe)
     else:
         retune(recipe)
+
+
+@app.command("review")
+def review_command(
+    target: Target,
+    overrides: Overrides = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", help="Where to write; unset: ROOT/review.")
+    ] = None,
+) -> None:
+    """Show the evaluation items that stand in the documents, before they are dropped for it."""
+    from dataprep.review import review
+    from launch.recipe import load_recipe
+
+    print(review(load_recipe(target, overrides or ()), output))
 
 
 @app.command("explain")

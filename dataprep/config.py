@@ -5,6 +5,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from dataprep.config_decontamination import Decontamination
 from dataprep.config_duplicates import Exact, NearDuplicates, Spans, Substrings, Survivors
 from dataprep.languages import LANGUAGES
 from dataprep.presets import Preset, check, complete, read_language_rules
@@ -229,6 +230,8 @@ class Dataprep(Model):
     """Lists of words in texts."""
     pii: Pii = Pii()
     """Removal of personal data."""
+    decontamination: Decontamination = Decontamination()
+    """Search for items of evaluation sets."""
     survivors: Survivors = Survivors()
     """Which of several duplicates stays."""
     exact: Exact = Exact()

@@ -24,9 +24,11 @@ if TYPE_CHECKING:
 KIND = "documents"
 VERSION = 1
 
-# Shingling 1: lower case, `\w+` words, five in a row joined by one space; for Chinese and Japanese
-# white space removed, five characters in a row. An index of shingles carries its version.
-SHINGLING_VERSION = 1
+# Shingling 2: lower case, `\w+` words in a row joined by one space (five unless the recipe says
+# otherwise); for Chinese and Japanese white space removed, characters in a row (five likewise). A
+# document with fewer units than a shingle has one shingle, all of them (shingling 1: none, else the
+# same). An index of shingles carries its version.
+SHINGLING_VERSION = 2
 
 Split = Literal["train", "valid"]
 PARTS = ("kept/train", "kept/valid", "dropped")

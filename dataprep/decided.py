@@ -34,9 +34,9 @@ def decided(
     decisions = read_decisions(work, shard)
     cuts = [read_piece(work.cuts(step.name, shard)) for step in steps]
     first = 0
-    with open_piece(work.staged(shard)) as staged:
-        for group in range(staged.num_row_groups):
-            table = staged.read([group], columns)
+    with open_piece(work.staged(shard)) as piece:
+        for group in range(piece.num_row_groups):
+            table = piece.read([group], columns)
             stop = first + table.num_rows
             table = _decide(table, _rows_of(decisions, first, stop))
             pieces = [PIECE_SCHEMA.empty_table()]

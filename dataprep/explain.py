@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from dataprep.config import Dataprep
 from dataprep.contract import (
+    cuts_files,
     document_fields,
     dropped_files,
     iterate_tables,
@@ -28,6 +29,7 @@ from launch.manifest import Manifest
 from launch.store import Location, join, open_random
 
 _SAMPLE_CHARACTERS = 300
+_PIECE_CHARACTERS = 80
 _MEMBERS_MAX = 10
 
 
@@ -44,7 +46,14 @@ def explain(directory: Location, document: str) -> str:
     if found:
         config = _config(manifest)
         return "\n\n".join(
-            "\n".join([*_describe(row), *_rules(row, config), *_cluster(directory, manifest, row)])
+            "\n".join(
+                [
+                    *_describe(row),
+                    *_rules(row, config),
+                    *_cluster(directory, manifest, row),
+                    *_pieces(directory, manifest, row),
+                ]
+            )
             for row in found
         )
     refused = _find_quarantined(directory, manifest, document)
@@ -146,6 +155,20 @@ def _cluster(directory: Location, manifest: Manifest, row: Mapping[str, Any]) ->
     return lines
 
 
+def _pieces(directory: Location, manifest: Manifest, row: Mapping[str, Any]) -> list[str]:
+    """What was cut out of the document, and where it stays."""
+    found = []
+    for table in iterate_tables(directory, cuts_files(manifest)):
+        found += table.filter(pc.equal(table["id"], row["id"])).to_pylist()
+    lines = [f"  pieces cut out: {len(found):,}"] if found else []
+    for piece in found[:_MEMBERS_MAX]:
+        place = f"{piece['step']}, byte {piece['start']:,}, in {piece['survivor_id']} first"
+        lines.append(f"    {place}: {piece['text'].strip()[:_PIECE_CHARACTERS]!r}")
+    if len(found) > _MEMBERS_MAX:
+        lines.append(f"    and {len(found) - _MEMBERS_MAX:,} more")
+    return lines
+
+
 def _describe(row: Mapping[str, Any]) -> list[str]:
     kept = row["drop_reason"] is None
     split = Path(row["part"]).parent.name
@@ -176,11 +199,14 @@ def _describe(row: Mapping[str, Any]) -> list[str]:
     signals = {
         name: value
         for name, value in row.items()
-        if name not in known and not name.startswith("pii_")
+        if name not in known and not name.startswith("pii_") and not isinstance(value, list)
     }
     width = max(map(len, signals), default=0)
     lines.append("  signals")
     lines += [f"    {name:<{width}}  {_number(value)}" for name, value in signals.items()]
+    for hit in row.get("decontamination_passages") or ():
+        found = f"{hit['set']}:{hit['item']} {hit['field']}, score {_number(hit['score'])}"
+        lines.append(_line("evaluation", f"{found}, bytes {hit['start']:,} to {hit['stop']:,}"))
     lines.append(_line("begins", repr(row["text"][:_SAMPLE_CHARACTERS])))
     return lines
 

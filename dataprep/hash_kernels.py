@@ -8,6 +8,9 @@ value is masked to its width by its type: numba widens mixed integers to 64 bits
 """
 
 import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
 
 from dataprep.kernel_cache import kernel
 
@@ -24,21 +27,27 @@ D64 = np.uint64(9650029242287828579)
 E64 = np.uint64(2870177450012600261)
 
 
-@kernel
-def _read32(data, at):
-    return (
-        np.uint32(data[at])
-        | np.uint32(np.uint32(data[at + 1]) << np.uint32(8))
-        | np.uint32(np.uint32(data[at + 2]) << np.uint32(16))
-        | np.uint32(np.uint32(data[at + 3]) << np.uint32(24))
-    )
+def _reader(bits):
+    """The intrinsic that loads so many bits, little endian, from any place of a uint8 array.
+
+    Four bytes put together by shifts cost several times as much: numba asks of every index whether
+    it is negative, and LLVM then no longer sees one load (2026-11-24: signatures 1.5 times slower).
+    """
+    kind = types.uint32 if bits == 32 else types.uint64
+
+    @intrinsic
+    def read(typing_context, data, at):
+        def generate(context, builder, signature, arguments):
+            array = context.make_array(signature.args[0])(context, builder, arguments[0])
+            place = builder.gep(array.data, [arguments[1]])
+            return builder.load(builder.bitcast(place, ir.IntType(bits).as_pointer()), align=1)
+
+        return kind(data, types.int64), generate
+
+    return read
 
 
-@kernel
-def _read64(data, at):
-    return np.uint64(_read32(data, at)) | np.uint64(
-        np.uint64(_read32(data, at + 4)) << np.uint64(32)
-    )
+_read32, _read64 = _reader(32), _reader(64)
 
 
 @kernel

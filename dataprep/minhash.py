@@ -15,7 +15,8 @@ import pyarrow as pa
 
 from dataprep.hash_kernels import xxh32
 from dataprep.kernel_cache import kernel
-from dataprep.shingles import SHINGLE_UNITS, shingle_buffers, write_units
+from dataprep.shingle_units import unit_buffers, unit_room, write_units
+from dataprep.shingles import DEFAULT, Shingling, num_shingles
 
 SEED = 1
 # Hashes that wait for the permutations: 8 KiB, so that they and the signature stay in the
@@ -35,36 +36,39 @@ def permutations(num_permutations: int) -> tuple[npt.NDArray[np.uint32], npt.NDA
 
 
 def signatures(
-    texts: pa.ChunkedArray | pa.Array, num_permutations: int
+    texts: pa.ChunkedArray | pa.Array, num_permutations: int, shingling: Shingling = DEFAULT
 ) -> tuple[Signatures, npt.NDArray[np.int64]]:
     """Signatures (uint32, shape [rows, permutations]) and shingle counts (int64, shape [rows]).
 
-    The count includes repeated shingles. Where it is 0 the text is shorter than a shingle and its
-    signature is that of the empty set, which must not be compared.
+    The count includes repeated shingles. Where it is 0 the text has no unit, and its signature is
+    that of the empty set, which must not be compared.
     """
-    data, offsets, lower, classes = shingle_buffers(texts)
+    data, offsets, table = unit_buffers(texts)
     multipliers, summands = permutations(num_permutations)
-    return _signatures(data, offsets, lower, classes, multipliers, summands)
+    return _signatures(data, offsets, table, *shingling.numbers, multipliers, summands)
 
 
 @kernel
-def _signatures(data, offsets, lower, classes, multipliers, summands):
+def _signatures(data, offsets, table, kind, words, characters, multipliers, summands):
     num_documents = len(offsets) - 1
     found = np.full((num_documents, len(multipliers)), np.uint32(0xFFFFFFFF), np.uint32)
     counts = np.zeros(num_documents, np.int64)
     block = np.empty(_BLOCK_SHINGLES, np.uint32)
+    buffer_size, most_units = unit_room(offsets)
+    buffer = np.empty(buffer_size, np.uint8)
+    starts = np.empty(most_units, np.int64)
     for row in range(num_documents):
-        buffer, starts, separator = write_units(
-            data, offsets[row], offsets[row + 1], lower, classes
+        num_units, separator = write_units(
+            data, offsets[row], offsets[row + 1], table, kind, buffer, starts
         )
-        counts[row] = max(0, len(starts) - SHINGLE_UNITS)
+        size = words if separator else characters
+        counts[row] = num_shingles(num_units, size)
         for first in range(0, counts[row], _BLOCK_SHINGLES):
-            size = min(_BLOCK_SHINGLES, counts[row] - first)
-            for i in range(size):
-                start = starts[first + i]
-                end = starts[first + i + SHINGLE_UNITS] - separator
-                block[i] = _mix(xxh32(buffer, start, end, np.uint32(0)))
-            _lower_minima(block[:size], multipliers, summands, found[row])
+            filled = min(_BLOCK_SHINGLES, counts[row] - first)
+            for i in range(filled):
+                end = starts[min(num_units, first + i + size)] - separator
+                block[i] = _mix(xxh32(buffer, starts[first + i], end, np.uint32(0)))
+            _lower_minima(block[:filled], multipliers, summands, found[row])
     return found, counts
 
 

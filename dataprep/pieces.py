@@ -30,12 +30,13 @@ from dataprep.exchange import read_partition
 from dataprep.links import RunTasks
 from dataprep.piece_files import write_piece
 from dataprep.stage import read_counts
-from dataprep.workspace import ROW_MASK, Workspace
+from dataprep.workspace import ROW_MASK, Layout, Workspace
 
 
-def cut_pieces(config: Dataprep, work: Workspace, num_shards: int, run_tasks: RunTasks) -> None:
+def cut_pieces(config: Dataprep, work: Workspace, layout: Layout, run_tasks: RunTasks) -> None:
     """Find the cuts of every step of the recipe: afterwards `work.cuts` says what to cut."""
-    shards, partitions = range(num_shards), config.near_duplicates.partitions
+    num_shards, partitions = layout.num_shards, layout.num_partitions
+    shards = range(num_shards)
     if config.spans.units:
         tasks: list[tuple[Any, ...]] = [
             (work, shard, config.spans, partitions)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from dataprep import cuts, deduplicate, lines, page_scan, pieces
+from dataprep import cuts, decontamination, deduplicate, lines, page_scan, pieces
 from dataprep.classifier import Name
 from dataprep.config import Columns, Dataprep, Source
 from dataprep.config_duplicates import Spans, Substrings
@@ -47,6 +47,7 @@ def rehearse(folder: Path) -> None:
     # What JSON lines and the presets below have no use for.
     page_scan.scan(_ENGLISH.encode())
     lines.edit(pa.array([_ENGLISH], pa.large_string()), np.array([True]), ("c4",), False)
+    decontamination.rehearse(_ENGLISH)
     texts = [_ENGLISH, _ENGLISH + "And the mill turns.", _CHINESE]
     records = [json.dumps({"id": str(i), "text": text}) for i, text in enumerate(texts)]
     (folder / "documents.jsonl").write_text("\n".join(records), encoding="utf-8")
@@ -88,7 +89,7 @@ def take_through(
     start = time.monotonic()
     layout = Layout(len(parts), config.near_duplicates.partitions)
     deduplicate.deduplicate(work, config, layout, deduplicate.in_turn)
-    pieces.cut_pieces(config, work, len(parts), deduplicate.in_turn)
+    pieces.cut_pieces(config, work, layout, deduplicate.in_turn)
     for index in range(len(parts)):
         write_documents(work, index, documents, 0, config.valid_fraction, cuts.cut_steps(config))
     return [*seconds, time.monotonic() - start]

@@ -22,9 +22,10 @@ HTML_NAME = "report.html"
 VERSION = 1
 # Steps in the order in which a document meets them; between them stand the recipe's presets.
 STEPS_BEFORE = ("normalize", "language", "content", "urls", "lines")
-STEPS_AFTER = ("pii", "quality", "toxicity", "exact", "near_duplicates")
+STEPS_AFTER = ("pii", "decontamination", "quality", "toxicity", "exact", "near_duplicates")
 _SCORES = {
     "language": "language_score",
+    "decontamination": "decontamination_score",
     "quality": "quality_score",
     "toxicity": "toxicity_score",
     "near_duplicates": "survivor_jaccard",
@@ -65,6 +66,7 @@ def build(
         "language_reasons": _nested(summary["language_groups"]),
         "edits": summary["edits"],
         "pii": summary["pii"],
+        "contamination": summary["contamination"],
         "histograms": summary["histograms"],
         "signal_thresholds": _signal_thresholds(
             summary["histograms"],

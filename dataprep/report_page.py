@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dataprep import report_signals, report_tables
+from dataprep import report_contamination, report_signals, report_tables
 from dataprep.report_markup import count, share, size
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
@@ -21,6 +21,7 @@ _SECTIONS = (
     ("languages", "Languages", report_tables.languages),
     ("duplicates", "Duplicates", report_signals.duplicates),
     ("pii", "Personal data", report_tables.pii),
+    ("contamination", "Evaluation sets", report_contamination.contamination),
     ("classifiers", "Classifiers", report_tables.classifiers),
     ("signals", "Signals", report_signals.signals),
     ("samples", "Samples", report_signals.samples),

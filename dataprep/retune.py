@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from dataprep import classifier, run, shard, signature
+from dataprep import classifier, decontamination, run, shard, signature
 from dataprep.config import Dataprep
 from dataprep.contract import KIND, VERSION
 from dataprep.cuts import StoredPieces, restored
@@ -50,6 +50,7 @@ REPEATABLE = (
     "dataprep.thresholds",
     "dataprep.quality",
     "dataprep.toxicity",
+    "dataprep.decontamination",
     "dataprep.survivors",
     "dataprep.exact",
     "dataprep.near_duplicates",
@@ -166,7 +167,8 @@ def _build(recipe: "Recipe", old: Manifest, inputs: list[Input]) -> Manifest:
     trained = run.train_classifiers(recipe)
     models = {name: model.path.resolve() for name, model in trained.items()}
     digests: dict[str, str] = {name: model.facts["digest"] for name, model in trained.items()}
-    reused = _reusable(old, recipe, digests)
+    decontamination.check(recipe.dataprep)
+    reused = _reusable(old, recipe, digests, inputs)
     config = with_source_order(with_absolute_paths(recipe.dataprep), recipe.sources)
     arguments = [
         (work, index, part, config, models, reused)
@@ -178,13 +180,17 @@ def _build(recipe: "Recipe", old: Manifest, inputs: list[Input]) -> Manifest:
         return run.finish(recipe, inputs, work, len(shards), trained)
 
 
-def _reusable(old: Manifest, recipe: "Recipe", digests: Mapping[str, str]) -> frozenset[str]:
+def _reusable(
+    old: Manifest, recipe: "Recipe", digests: Mapping[str, str], inputs: Sequence[Input]
+) -> frozenset[str]:
     """The steps whose stored columns hold for `recipe` too; `digests` are those of its models."""
     then, now = old.config["dataprep"]["near_duplicates"], recipe.dataprep.near_duplicates
     trained = old.facts["classifiers"]
     names = {name for name in digests if trained.get(name, {}).get("digest") == digests[name]}
     if then["enabled"] and (then["bands"], then["rows"]) == (now.bands, now.rows) and now.enabled:
         names.add(signature.NAME)
+    if decontamination.is_stored(old, recipe.dataprep.decontamination, inputs):
+        names.add(decontamination.NAME)
     return frozenset(names)
 
 

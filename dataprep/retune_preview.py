@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataprep import run, shard
+from dataprep import decontamination, run, shard
 from dataprep.contract import stands_beside
 from dataprep.records import READ_SCHEMA
 from dataprep.retune import check, undecided
@@ -103,7 +103,11 @@ def _added(step: Step) -> list[str]:
 
 
 def _same_model(old: Manifest, recipe: "Recipe", name: str) -> bool:
-    """Whether the stored scores are those of the recipe's classifier, as far as its table says."""
+    """Whether the stored scores are those of the recipe's classifier, as far as its table says, or
+    the stored passages those of its evaluation sets."""
+    if name == decontamination.NAME:
+        inputs = run.find_inputs(recipe, write=False)
+        return decontamination.is_stored(old, recipe.dataprep.decontamination, inputs)
     now = run.config_of(recipe)
     tables = [config["dataprep"].get(name, {}) for config in (old.config, now)]
     same = [{**table, "threshold": None} for table in tables]

@@ -81,12 +81,13 @@ def run(recipe: Recipe, *, force: bool = False, dry_run: bool = False) -> Manife
 
 def check(recipe: Recipe) -> None:
     """What can be checked without reading the inputs. Raises `UserError`."""
-    from dataprep import labelled, read, shard, side_files, survivors
+    from dataprep import decontamination, labelled, read, shard, side_files, survivors
 
     survivors.check(recipe.dataprep, recipe.sources)
     read.shards(recipe.sources, Path.cwd())
     side_files.side_files(recipe.dataprep)
     shard.step_names(recipe.dataprep)
+    decontamination.check(recipe.dataprep)
     for name, configured in _classifiers(recipe.dataprep).items():
         labelled.labelled_files(configured, f"dataprep.{name}")
 
@@ -109,7 +110,7 @@ def find_inputs(recipe: Recipe, *, write: bool) -> list[Input]:
 
     Digests of unchanged files are remembered in `logs/`, which `write` allows to be written.
     """
-    from dataprep import labelled, read, side_files, survivors
+    from dataprep import decontamination_items, labelled, read, side_files, survivors
 
     survivors.check(recipe.dataprep, recipe.sources)
     with digest_cache(recipe.documents, write=write) as cache:
@@ -119,17 +120,20 @@ def find_inputs(recipe: Recipe, *, write: bool) -> list[Input]:
                 inputs.append(Input(f"{name}:{path}", cache.digest(path)))
         for path in side_files.side_files(recipe.dataprep):
             inputs.append(Input(f"{side_files.PREFIX}{path}", cache.digest(path)))
+        for path in decontamination_items.files(recipe.dataprep.decontamination):
+            inputs.append(Input(f"{decontamination_items.PREFIX}{path}", cache.digest(path)))
     return inputs
 
 
 def build(recipe: Recipe, inputs: list[Input]) -> Manifest:
     """Everything after the checks; the caller holds the lock of `recipe.documents`."""
-    from dataprep import read
+    from dataprep import decontamination, read
     from dataprep.rehearsal import rehearse_once
     from launch.ray_cluster import ray_session
 
     shards = read.number_rows(read.shards(recipe.sources, Path.cwd()), recipe.sources)
     work = workspace(recipe, inputs, [])
+    decontamination.check(recipe.dataprep)
     rehearse_once()
     trained = train_classifiers(recipe)
     with ray_session(recipe.execution):
@@ -145,7 +149,16 @@ def finish(
     trained: "Mapping[Name, TrainedClassifier]",
 ) -> Manifest:
     """From the staged shards to the manifest; the same for `run` and for `retune`."""
-    from dataprep import cuts, pieces, report, shard, stage
+    from dataprep import (
+        cuts,
+        decontamination,
+        deduplicate,
+        pieces,
+        report,
+        shard,
+        stage,
+        survivors,
+    )
     from dataprep.conservation import conservation, merge_counts
 
     # Absolute, because workers have their own working directory.
@@ -154,10 +167,12 @@ def finish(
     check_quarantine(recipe.dataprep, counts["records_read"], counts["quarantined"], work)
     if counts["documents_in"] == 0:
         raise UserError("sources", "no document at all", "at least one")
-    duplicates = _deduplicate(recipe, work, num_shards)
+    settings = survivors.with_source_order(recipe.dataprep, recipe.sources)
+    layout = Layout(num_shards, settings.near_duplicates.partitions)
     run_tasks = functools.partial(run_stage_tasks, recipe)
-    pieces.cut_pieces(recipe.dataprep, work, num_shards, run_tasks)
-    steps = cuts.cut_steps(recipe.dataprep)
+    duplicates = deduplicate.deduplicate(work, settings, layout, run_tasks)
+    pieces.cut_pieces(settings, work, layout, run_tasks)
+    steps = cuts.cut_steps(settings)
     arguments = [
         (work, index, directory, recipe.run.seed, recipe.dataprep.valid_fraction, steps)
         for index in range(num_shards)
@@ -175,6 +190,8 @@ def finish(
         [directory / entry.path for entry in entries if entry.path.startswith("cuts/")]
     )
     facts["classifiers"] = {name: model.facts for name, model in trained.items()}
+    if recipe.dataprep.decontamination.mode != "off":
+        facts["decontamination"] = decontamination.facts(recipe.dataprep)
     entries += report.write_report(directory, summaries, facts, config["dataprep"])
     manifest = Manifest(KIND, VERSION, config, tuple(inputs), tuple(entries), facts)
     write_manifest(directory, manifest)
@@ -249,16 +266,6 @@ def check_quarantine(config: "Dataprep", read: int, quarantined: int, work: Work
             f"their places and reasons: {work.directory / 'quarantine'}; "
             "dataprep.quarantine_share_max sets the limit",
         )
-
-
-def _deduplicate(recipe: Recipe, work: Workspace, num_shards: int) -> dict[str, dict[str, int]]:
-    """Exchange and verify; afterwards `work.decisions` says what becomes of every duplicate."""
-    from dataprep.deduplicate import deduplicate
-    from dataprep.survivors import with_source_order
-
-    config = with_source_order(recipe.dataprep, recipe.sources)
-    layout = Layout(num_shards, config.near_duplicates.partitions)
-    return deduplicate(work, config, layout, functools.partial(run_stage_tasks, recipe))
 
 
 def run_stage_tasks(

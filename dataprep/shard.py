@@ -15,6 +15,7 @@ from dataprep import (
     chinese_signals,
     classifier,
     content,
+    decontamination,
     keywords,
     language,
     lines,
@@ -62,6 +63,7 @@ def chain(config: Dataprep, models: Mapping[classifier.Name, Path]) -> list[Step
     else:
         steps += [language.make_unmeasured_step(), *lists]
     steps.append(pii.make_step(config.pii))
+    steps += decontamination.make_steps(config)
     if config.quality is not None:
         steps.append(classifier.make_step("quality", models.get("quality"), config.quality))
     if config.toxicity is not None:

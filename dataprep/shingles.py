@@ -1,90 +1,76 @@
 # mypy: allow-untyped-defs
 # (Kernels carry no annotations: numba infers their types, their docstrings state them.)
-r"""Shingling, version 1: what near-duplicate means here, as kernels over Arrow's text buffers.
+r"""Shingling, version 2: what near-duplicate means here, as kernels over Arrow's text buffers.
 
-    words       text.lower(), re.findall(r"\w+"), every five neighbours joined by one space
-    characters  text.lower(), all white space removed, every five neighbouring characters
-
-Characters are the units where more than a tenth of a document's `\w` characters are Chinese or
-Japanese, words elsewhere (2026-11-21: real Chinese technical documents hold 16 % or more, English
-ones none). A document with fewer units than five has no shingle: only exact duplication is asked
-of it. `lower`, `\w` and white space are Python's, for all of Unicode.
+A shingle is a run of neighbouring units (`shingle_units`): words joined by one space, five unless
+the recipe says otherwise, or characters with nothing between, five too. A document with at least
+one unit, but fewer than a shingle has, has one shingle: all its units, joined. So a short document
+meets those that are equal to it in all but case and punctuation, and no others; one without any
+unit has no shingle, and only exact duplication is asked of it.
 """
 
-from functools import cache
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from dataprep.arrow_buffers import Bytes, Offsets, text_buffers
-from dataprep.characters import HAN, KANA, SPACE, WORD, character_classes
+from dataprep import shingle_units
+from dataprep.arrow_buffers import Offsets
+from dataprep.config_duplicates import NearDuplicates
 from dataprep.hash_kernels import xxh64
 from dataprep.kernel_cache import kernel
-from dataprep.text_kernels import decode
+from dataprep.shingle_units import DOTTED_I as DOTTED_I
+from dataprep.shingle_units import SIGMA as SIGMA
+from dataprep.shingle_units import lower_case as lower_case
+from dataprep.shingle_units import unit_buffers, unit_room, write_units
 
-SHINGLE_UNITS = 5
+Hashes = npt.NDArray[np.uint64]
 
-# The two characters that `str.lower` does not map one to one: final sigma depends on the letters
-# around it, and the dotted capital I becomes two code points.
-SIGMA, DOTTED_I = "\u03a3", "\u0130"
-_UNDERSCORE = ord("_")  # with letters and digits it makes up `\w`
-
-Codes = npt.NDArray[np.uint32]
-
-
-@cache
-def lower_case() -> Codes:
-    """The lower case of every code point, uint32, shape [0x110000], as this Python has it."""
-    text = "".join(chr(code) for code in range(0x110000) if not 0xD800 <= code <= 0xDFFF)
-    lowered = text.replace(SIGMA, "s").replace(DOTTED_I, "i").lower()
-    assert len(lowered) == len(text), "a character whose lower case is not one character"
-    table = np.arange(0x110000, dtype=np.uint32)
-    table[_codes(text)] = _codes(lowered)
-    # These two never reach a kernel: `shingle_buffers` lowers their documents beforehand.
-    table[[ord(SIGMA), ord(DOTTED_I)]] = [ord(SIGMA), ord(DOTTED_I)]
-    table.flags.writeable = False
-    return table
+_KINDS = {
+    "auto": shingle_units.AUTO,
+    "words": shingle_units.WORDS,
+    "characters": shingle_units.CHARACTERS,
+}
 
 
-def _codes(text: str) -> Codes:
-    return np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32)
+@dataclass(frozen=True)
+class Shingling:
+    """What a shingle is made of: kind of its units, and how many, for each kind."""
+
+    units: Literal["auto", "words", "characters"] = "auto"
+    words: int = 5
+    characters: int = 5
+
+    @property
+    def numbers(self) -> tuple[int, int, int]:
+        """What the kernels are given: kind, words, characters."""
+        return _KINDS[self.units], self.words, self.characters
 
 
-def shingle_buffers(texts: pa.ChunkedArray | pa.Array) -> tuple[Bytes, Offsets, Codes, Bytes]:
-    """What the kernels need of a large_string column: bytes, offsets, lower case, classes.
+DEFAULT = Shingling()
 
-    Documents with one of the two irregular capitals come lower-cased; all others as they are.
-    """
-    column = texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
-    irregular = pc.or_(pc.match_substring(column, SIGMA), pc.match_substring(column, DOTTED_I))
-    if pc.any(irregular).as_py():
-        lowered = [text.lower() for text in column.filter(irregular).to_pylist()]
-        column = pc.replace_with_mask(column, irregular, pa.array(lowered, pa.large_string()))
-    return *text_buffers(column), lower_case(), character_classes()
+
+def shingling_of(near: NearDuplicates) -> Shingling:
+    """The shingles of a recipe."""
+    return Shingling(near.units, near.words, near.characters)
 
 
 def shingle_sets(
-    texts: pa.ChunkedArray | pa.Array,
-) -> tuple[Offsets, npt.NDArray[np.uint64]]:
+    texts: pa.ChunkedArray | pa.Array, shingling: Shingling = DEFAULT
+) -> tuple[Offsets, Hashes]:
     """The set of shingles of each text: offsets (int64, shape [rows + 1]) into hashes (uint64).
 
     A set is the sorted distinct 64-bit hashes (xxh64) of its shingles' UTF-8 bytes. Comparing
     hashes is comparing shingles, up to a collision: for two documents of 10,000 shingles one
     differing pair in 10^11 such comparisons looks alike, and shifts the Jaccard by less than 1e-4.
     """
-    data, offsets, lower, classes = shingle_buffers(texts)
-    set_offsets = np.zeros(len(offsets), np.int64)
-    parts = []
-    for row in range(len(offsets) - 1):
-        part = _document_set(data, offsets[row], offsets[row + 1], lower, classes)
-        parts.append(part)
-        set_offsets[row + 1] = set_offsets[row] + len(part)
-    return set_offsets, np.concatenate(parts) if parts else np.zeros(0, np.uint64)
+    data, offsets, table = unit_buffers(texts)
+    return _shingle_sets(data, offsets, table, *shingling.numbers)
 
 
-def jaccard(left: npt.NDArray[np.uint64], right: npt.NDArray[np.uint64]) -> float:
+def jaccard(left: Hashes, right: Hashes) -> float:
     """Exact Jaccard similarity of two sets of sorted distinct hashes; 0 where both are empty."""
     common = int(overlap(left, right))
     union = len(left) + len(right) - common
@@ -108,106 +94,73 @@ def overlap(left, right):
 
 
 @kernel
-def _document_set(data, start, stop, lower, classes):
-    buffer, starts, separator = write_units(data, start, stop, lower, classes)
-    num_shingles = max(0, len(starts) - SHINGLE_UNITS)
-    hashes = np.empty(num_shingles, np.uint64)
-    for i in range(num_shingles):
-        end = starts[i + SHINGLE_UNITS] - separator
-        hashes[i] = xxh64(buffer, np.int64(starts[i]), np.int64(end), np.uint64(0))
-    hashes.sort()
-    kept = 0
-    for i in range(num_shingles):
-        if i == 0 or hashes[i] != hashes[kept - 1]:
-            hashes[kept] = hashes[i]
-            kept += 1
-    return hashes[:kept].copy()
+def num_shingles(num_units, size):
+    """Shingles of a document: at least one where there is a unit at all."""
+    return max(min(num_units, 1), num_units - size + 1)
 
 
 @kernel
-def write_units(data, start, stop, lower, classes):
-    """The units of the document `data[start:stop]`, written one after the other.
+def _shingle_sets(data, offsets, table, kind, words, characters):
+    num_documents = len(offsets) - 1
+    set_offsets = np.zeros(num_documents + 1, np.int64)
+    buffer_size, most_units = unit_room(offsets)
+    buffer = np.empty(buffer_size, np.uint8)
+    starts = np.empty(most_units, np.int64)
+    hashes = np.empty(most_units, np.uint64)
+    scattered = np.empty(most_units, np.uint64)
+    sets = np.empty(max(1024, (offsets[-1] - offsets[0]) // 4), np.uint64)
+    used = 0
+    for row in range(num_documents):
+        num_units, separator = write_units(
+            data, offsets[row], offsets[row + 1], table, kind, buffer, starts
+        )
+        size = words if separator else characters
+        count = num_shingles(num_units, size)
+        for i in range(count):
+            end = starts[min(num_units, i + size)] - separator
+            hashes[i] = xxh64(buffer, starts[i], end, np.uint64(0))
+        if used + count > len(sets):
+            larger = np.empty(max(2 * len(sets), used + count), np.uint64)
+            larger[:used] = sets[:used]
+            sets = larger
+        used += _sort_distinct(hashes[:count], scattered, sets[used : used + count])
+        set_offsets[row + 1] = used
+    return set_offsets, sets[:used].copy()
 
-    Returns `buffer` (uint8), `starts` (int64, shape [units + 1]) and `separator`, the bytes between
-    two units: 1 for words, 0 for characters. Units i to j - 1, joined, are
-    `buffer[starts[i] : starts[j] - separator]`. Only valid UTF-8 may be given.
+
+@kernel
+def _sort_distinct(hashes, scattered, out):
+    """Write the distinct `hashes` to `out`, ascending; returns how many. `scattered` is scratch.
+
+    One bucket for each value, by the leading bits: hashes are even, so that a bucket holds one or
+    two, and what is left to sort is next to nothing. Copies never enter a bucket's list twice.
     """
-    characters, num_units = _count_units(data, start, stop, lower, classes)
-    # Lower case grows a character from two bytes to three at the most, and a word's separator
-    # stands for at least one byte of the text (the last one's for none).
-    buffer = np.empty((stop - start) * 3 // 2 + 8, np.uint8)
-    starts = np.empty(num_units + 1, np.int64)
-    at = start
-    length = 0
-    unit = 0
-    inside = False
-    while at < stop:
-        code, at = decode(data, at)
-        code = lower[code]
-        if characters:
-            if classes[code] & SPACE:
+    bits = np.uint64(1)
+    while (1 << bits) < len(hashes):
+        bits += np.uint64(1)
+    shift = np.uint64(64) - bits
+    ends = np.zeros((1 << bits) + 1, np.int64)
+    for value in hashes:
+        ends[(value >> shift) + np.uint64(1)] += 1
+    for bucket in range(1 << bits):
+        ends[bucket + 1] += ends[bucket]
+    # Afterwards `ends[bucket]` is where the bucket ends.
+    for value in hashes:
+        scattered[ends[value >> shift]] = value
+        ends[value >> shift] += 1
+    kept = first = 0
+    for bucket in range(1 << bits):
+        base = kept
+        for i in range(first, ends[bucket]):
+            value = scattered[i]
+            at = kept
+            while at > base and out[at - 1] > value:
+                at -= 1
+            if at > base and out[at - 1] == value:
                 continue
-            starts[unit] = length
-            unit += 1
-            length = _encode(code, buffer, length)
-        elif classes[code] & WORD or code == _UNDERSCORE:
-            if not inside:
-                inside = True
-                starts[unit] = length
-                unit += 1
-            length = _encode(code, buffer, length)
-        elif inside:
-            inside = False
-            buffer[length] = 32
-            length += 1
-    if inside:
-        buffer[length] = 32
-        length += 1
-    starts[num_units] = length
-    return buffer, starts, 0 if characters else 1
-
-
-@kernel
-def _count_units(data, start, stop, lower, classes):
-    num_words = num_characters = num_word_characters = num_ideographs = 0
-    inside = False
-    at = start
-    while at < stop:
-        code, at = decode(data, at)
-        code = lower[code]
-        classes_of_code = classes[code]
-        if classes_of_code & WORD or code == _UNDERSCORE:
-            num_word_characters += 1
-            if classes_of_code & (HAN | KANA):
-                num_ideographs += 1
-            if not inside:
-                num_words += 1
-            inside = True
-        else:
-            inside = False
-        if not classes_of_code & SPACE:
-            num_characters += 1
-    if num_ideographs * 10 > num_word_characters:
-        return True, num_characters
-    return False, num_words
-
-
-@kernel
-def _encode(code, buffer, at):
-    if code < 0x80:
-        buffer[at] = code
-        return at + 1
-    if code < 0x800:
-        buffer[at] = 0xC0 | (code >> 6)
-        buffer[at + 1] = 0x80 | (code & 0x3F)
-        return at + 2
-    if code < 0x10000:
-        buffer[at] = 0xE0 | (code >> 12)
-        buffer[at + 1] = 0x80 | ((code >> 6) & 0x3F)
-        buffer[at + 2] = 0x80 | (code & 0x3F)
-        return at + 3
-    buffer[at] = 0xF0 | (code >> 18)
-    buffer[at + 1] = 0x80 | ((code >> 12) & 0x3F)
-    buffer[at + 2] = 0x80 | ((code >> 6) & 0x3F)
-    buffer[at + 3] = 0x80 | (code & 0x3F)
-    return at + 4
+            for j in range(kept, at, -1):
+                out[j] = out[j - 1]
+            out[at] = value
+            kept += 1
+        first = ends[bucket]
+    return kept

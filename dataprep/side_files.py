@@ -36,6 +36,11 @@ def with_absolute_paths(config: Dataprep) -> Dataprep:
     if config.urls is not None:
         lists = {name: tuple(map(_absolute, paths)) for name, paths in _url_lists(config).items()}
         update["urls"] = config.urls.model_copy(update=lists)
+    own = config.decontamination
+    sets = tuple(
+        table.model_copy(update={"paths": tuple(map(_absolute, table.paths))}) for table in own.sets
+    )
+    update["decontamination"] = own.model_copy(update={"sets": sets})
     update["keywords"] = tuple(
         table.model_copy(update={"paths": tuple(map(_absolute, table.paths))})
         for table in config.keywords

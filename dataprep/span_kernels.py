@@ -2,6 +2,8 @@
 # (Kernels carry no annotations: numba infers their types, their docstrings state them.)
 """Paragraphs, lines and sentences of a batch of texts, and keys under which equal ones meet."""
 
+from typing import Any
+
 import numpy as np
 
 from dataprep.hash_kernels import xxh64
@@ -45,9 +47,9 @@ def find_units(data, offsets, table, unit):
         last = position
         feeds = 0  # line feeds since the last character that is not blank
         ended = False  # a sign that ends the sentence has been met, and only closing ones since
-        eastern = False
+        eastern: Any = False
         while position < end:
-            code = np.int64(data[position])
+            code: Any = np.int64(data[position])
             following = position + 1
             if code >= 128:
                 code, following = decode(data, position)
@@ -78,7 +80,7 @@ def find_units(data, offsets, table, unit):
                     ended = False
                     eastern = False
                 if ends:
-                    eastern = (ended and eastern) or code >= _EAST_ASIAN
+                    eastern = bool((ended and eastern) or code >= _EAST_ASIAN)
                     ended = True
                 feeds = 0
                 last = following

@@ -25,7 +25,7 @@ from dataprep.cuts import REPEAT_SCHEMA, SUBSTRINGS, CutStep, joined
 from dataprep.decided import survivors
 from dataprep.exchange import open_exchange, partition_of, read_partition
 from dataprep.piece_files import read_piece
-from dataprep.substring_kernels import find_fingerprints, find_repeated
+from dataprep.substring_kernels import copy_runs, find_fingerprints, find_repeated
 from dataprep.survivor_ranks import ranked
 from dataprep.workspace import ROW_BITS, Workspace
 
@@ -157,9 +157,8 @@ def _sliced(rows: Integers, texts: pa.ChunkedArray, runs: Integers) -> pa.Table:
     begins = offsets[np.searchsorted(rows, runs[0])]
     lengths = runs[2] - runs[1]
     ends = np.concatenate(([0], np.cumsum(lengths)))
-    # Each byte's place in the texts: that of its run's first byte and as many after.
-    places = np.arange(ends[-1]) + np.repeat(begins + runs[1] - ends[:-1], lengths)
-    buffers = [None, pa.py_buffer(ends), pa.py_buffer(data[places])]
+    copied = copy_runs(data, begins + runs[1], lengths)
+    buffers = [None, pa.py_buffer(ends), pa.py_buffer(copied)]
     content = pa.Array.from_buffers(pa.large_binary(), len(lengths), buffers)
     return pa.table([pa.array(runs[0]), pa.array(runs[1]), content], schema=RUN_SCHEMA)
 

@@ -110,11 +110,46 @@ def find_fingerprints(data, offsets, length, grain):
 
 
 @kernel
+def copy_runs(data, begins, lengths):
+    """The bytes of `data` from each of `begins`, as many as `lengths` says, one after the other."""
+    copied = np.empty(lengths.sum(), np.uint8)
+    size = 0
+    for run in range(len(begins)):
+        begin = begins[run]
+        length = lengths[run]
+        copied[size : size + length] = data[begin : begin + length]
+        size += length
+    return copied
+
+
+@kernel
 def _equal(data, left, right, length):
     same = 0
     while same < length and data[left + same] == data[right + same]:
         same += 1
     return same == length
+
+
+@kernel
+def _equal_windows(data, first, place, at, most, length):
+    """How many windows from `at` equal those from `place`, of which the first does: up to `most`,
+    and only those that stand nowhere before `place`. One more byte shows it of one more window."""
+    number = 1
+    while (
+        number < most
+        and first[place + number]
+        and data[place + number + length - 1] == data[at + number + length - 1]
+    ):
+        number += 1
+    return number
+
+
+@kernel
+def _hash(data, at, length):
+    rolling = np.uint64(0)
+    for position in range(at, at + length):
+        rolling = rolling * _BASE + np.uint64(data[position])
+    return rolling
 
 
 @kernel
@@ -124,8 +159,8 @@ def find_repeated(data, groups, begins, counts, length):
 
     Stretches (int64 [n] each) stand in survivor order within each group; those of one group have
     one fingerprint. The windows of stretch i are the `counts[i]` that begin at `begins[i]` in
-    `data` and after. Every window is looked for by its hash among the group's different ones, and
-    compared byte by byte: the answer does not depend on the hash.
+    `data` and after; stretches do not overlap. Every window is looked for by its hash among the
+    group's different ones, and compared byte by byte: the answer does not depend on the hash.
     """
     outgoing = _power(length)
     slots = _SLOTS_MIN
@@ -133,6 +168,7 @@ def find_repeated(data, groups, begins, counts, length):
     places = np.full(slots, _EMPTY, np.int64)
     owners = np.empty(slots, np.int64)
     filled = 0
+    first = np.zeros(len(data), np.bool_)  # where a window begins that stands nowhere earlier
     found = np.empty((4, 1024), np.int64)
     size = 0
     for i in range(len(groups)):
@@ -146,35 +182,25 @@ def find_repeated(data, groups, begins, counts, length):
             places[:] = _EMPTY
             filled = 0
         rolling = np.uint64(0)
-        begin = begins[i]
-        for position in range(begin, begin + length - 1):
-            rolling = rolling * _BASE + np.uint64(data[position])
-        matched = -2  # where the window before was found
-        previous = -2  # ... and the owner of that
-        for window in range(counts[i]):
-            at = begin + window
-            rolling = rolling * _BASE + np.uint64(data[at + length - 1])
-            if window > 0:
+        rolled = False  # whether `rolling` is the hash of the window before
+        previous = -1  # the owner of the window before, if that stands earlier
+        window = 0
+        while window < counts[i]:
+            at = begins[i] + window
+            if rolled:
+                rolling = rolling * _BASE + np.uint64(data[at + length - 1])
                 rolling -= outgoing * np.uint64(data[at - 1])
+            else:
+                rolling = _hash(data, at, length)
+                rolled = True
             key = finish_hash(rolling)
             slot = np.int64(key & np.uint64(slots - 1))
-            owner = -1
             while places[slot] != _EMPTY:
-                if keys[slot] == key:
-                    place = places[slot]
-                    # After a window that was equal, one more byte shows that the next is.
-                    if (
-                        data[place + length - 1] == data[at + length - 1]
-                        if place == matched + 1
-                        else _equal(data, place, at, length)
-                    ):
-                        owner = owners[slot]
-                        matched = place
-                        break
+                if keys[slot] == key and _equal(data, places[slot], at, length):
+                    break
                 slot = (slot + 1) & (slots - 1)
-            if owner < 0:
-                matched = -2
-                previous = -2
+            if places[slot] == _EMPTY:
+                first[at] = True
                 keys[slot] = key
                 places[slot] = at
                 owners[slot] = i
@@ -182,19 +208,26 @@ def find_repeated(data, groups, begins, counts, length):
                 if 2 * filled > slots:
                     keys, places, owners = _doubled(keys, places, owners)
                     slots = len(keys)
-            elif owner == previous:
-                found[2, size - 1] += 1
-            else:
+                previous = -1
+                window += 1
+                continue
+            owner = owners[slot]
+            most = min(counts[i] - window, begins[owner] + counts[owner] - places[slot])
+            number = _equal_windows(data, first, places[slot], at, most, length)
+            rolled = number == 1
+            if owner != previous:
                 if size == found.shape[1]:
                     larger = np.empty((4, 2 * size), np.int64)
                     larger[:, :size] = found
                     found = larger
                 found[0, size] = i
                 found[1, size] = window
-                found[2, size] = 1
+                found[2, size] = 0
                 found[3, size] = owner
                 size += 1
-                previous = owner
+            found[2, size - 1] += number
+            previous = owner
+            window += number
     return found[:, :size].copy()
 
 

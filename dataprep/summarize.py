@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataprep import histogram
+from dataprep import histogram, report_contamination
 from dataprep.contract import document_fields, iterate_tables
 
 KEPT = "kept"
@@ -28,6 +28,7 @@ _NO_SIGNALS = {field.name for field in document_fields()} - {"language_score"}
 PAIR = "\x1f"
 _TALLIES = (
     "groups", "sources", "languages", "source_languages", "language_groups", "edits", "pii",
+    "contamination",
 )  # fmt: skip
 
 Summary = dict[str, Any]
@@ -92,6 +93,7 @@ def summarize_table(table: pa.Table) -> Summary:
             if found
         },
         "pii": pii,
+        "contamination": report_contamination.tally(table),
         "samples": _samples(table, groups),
     }
 

@@ -13,7 +13,7 @@ import xxhash
 from datasketch import MinHash
 
 from dataprep.minhash import signatures
-from dataprep.shingles import jaccard, shingle_sets
+from dataprep.shingles import Shingling, jaccard, shingle_sets
 
 ENGLISH = [
     "The mill turns, and the water that turned it flows on; the mill turns again.",
@@ -26,14 +26,16 @@ CHINESE = [
 ]
 
 
-def datasketch_signature(text: str, characters: bool, num_permutations: int) -> MinHash:
+def datasketch_signature(
+    text: str, characters: bool, num_permutations: int, size: int = 5
+) -> MinHash:
     text = text.lower()
     if characters:
         text = re.sub(r"\s+", "", text)
-        shingles = [text[i : i + 5] for i in range(len(text) - 4)]
+        shingles = [text[i : i + size] for i in range(len(text) - size + 1)]
     else:
         words = re.findall(r"\w+", text)
-        shingles = [" ".join(words[i : i + 5]) for i in range(len(words) - 4)]
+        shingles = [" ".join(words[i : i + size]) for i in range(len(words) - size + 1)]
     sketch = MinHash(num_permutations, hashfunc=xxhash.xxh32_intdigest, scheme="affine32")
     sketch.update_batch([shingle.encode() for shingle in shingles])
     return sketch
@@ -65,6 +67,19 @@ def test_signatures_of_real_documents_equal_datasketch(
         assert np.array_equal(found[row], expected.hashvalues), text[:40]
 
 
+@pytest.mark.parametrize("size", [1, 3, 13])
+@pytest.mark.parametrize("characters", [False, True])
+def test_signatures_of_other_shingles_equal_datasketch(size: int, characters: bool) -> None:
+    texts = [
+        text for text in (*ENGLISH, *CHINESE) if characters or len(re.findall(r"\w+", text)) >= size
+    ]
+    shingling = Shingling("characters" if characters else "words", size, size)
+    found, _ = signatures(pa.array(texts, pa.large_string()), 64, shingling)
+    for row, text in enumerate(texts):
+        expected = datasketch_signature(text, characters, 64, size)
+        assert np.array_equal(found[row], expected.hashvalues), text[:40]
+
+
 def test_a_column_in_pieces_gives_the_same_signatures() -> None:
     texts = [*ENGLISH, "", *CHINESE]
     whole = pa.array(texts, pa.large_string())
@@ -74,9 +89,13 @@ def test_a_column_in_pieces_gives_the_same_signatures() -> None:
     assert np.array_equal(found, expected[[2, 3, 4, 5, 0, 1]])
 
 
-def test_too_short_a_text_is_told_from_others_by_its_count() -> None:
-    _, counts = signatures(pa.array(["", "one two three four", "a b c d e"], pa.large_string()), 8)
-    assert counts.tolist() == [0, 0, 1]
+def test_a_text_without_words_is_told_from_others_by_its_count() -> None:
+    texts = ["", "...", "one two three four", "a b c d e", "a b c d e f"]
+    found, counts = signatures(pa.array(texts, pa.large_string()), 8)
+    assert counts.tolist() == [0, 0, 1, 1, 2]
+    short = MinHash(8, hashfunc=xxhash.xxh32_intdigest, scheme="affine32")
+    short.update(b"one two three four")
+    assert np.array_equal(found[2], short.hashvalues)
 
 
 def test_agreement_of_signatures_estimates_jaccard() -> None:

@@ -1,9 +1,12 @@
 """Shingling against its definition in plain Python, for all of Unicode."""
 
 import gzip
+import itertools
 import json
+import random
 import re
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -11,7 +14,9 @@ import xxhash
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from dataprep.shingles import jaccard, lower_case, shingle_sets
+from dataprep.config_duplicates import NearDuplicates
+from dataprep.shingle_units import lower_case
+from dataprep.shingles import DEFAULT, Shingling, jaccard, shingle_sets, shingling_of
 
 # Letters of these ranges: Han with radicals and all extensions, hiragana, katakana.
 IDEOGRAPH = re.compile(
@@ -20,19 +25,23 @@ IDEOGRAPH = re.compile(
 )
 
 
-def defined(text: str) -> set[str]:
-    """The definition of the truth files' READMEs, with our rule of when characters are units."""
+def defined(text: str, shingling: Shingling = DEFAULT) -> set[str]:
+    """The definition of the truth files' READMEs, with our rule of when characters are units, and
+    one shingle for what is shorter than one."""
     text = text.lower()
     words = re.findall(r"\w+", text)
     ideographs = [c for c in IDEOGRAPH.findall(text) if c.isalpha()]
-    if 10 * len(ideographs) > sum(map(len, words)):
-        text = re.sub(r"\s+", "", text)
-        return {text[i : i + 5] for i in range(len(text) - 4)}
-    return {" ".join(words[i : i + 5]) for i in range(len(words) - 4)}
+    units, joint, size = words, " ", shingling.words
+    automatic = shingling.units == "auto" and 10 * len(ideographs) > sum(map(len, words))
+    if shingling.units == "characters" or automatic:
+        units, joint, size = list(re.sub(r"\s+", "", text)), "", shingling.characters
+    if 0 < len(units) < size:
+        return {joint.join(units)}
+    return {joint.join(units[i : i + size]) for i in range(len(units) - size + 1)}
 
 
-def computed(text: str) -> list[int]:
-    offsets, hashes = shingle_sets(pa.array(["", text, "a"], pa.large_string()))
+def computed(text: str, shingling: Shingling = DEFAULT) -> list[int]:
+    offsets, hashes = shingle_sets(pa.array(["", text, ""], pa.large_string()), shingling)
     assert offsets[1] == 0 and offsets[2] == offsets[3] == len(hashes)
     return hashes.tolist()
 
@@ -57,6 +66,37 @@ def test_shingles_are_those_of_the_definition(text: str) -> None:
     assert computed(text) == hashed(defined(text))
 
 
+@given(
+    TEXTS,
+    st.sampled_from(["auto", "words", "characters"]),
+    st.integers(1, 64),
+    st.integers(1, 256),
+)
+@settings(max_examples=300, deadline=None)
+def test_shingles_of_every_setting_are_those_of_the_definition(
+    text: str, units: Any, words: int, characters: int
+) -> None:
+    shingling = Shingling(units, words, characters)
+    assert computed(text, shingling) == hashed(defined(text, shingling))
+
+
+def test_long_and_repetitive_texts() -> None:
+    draw = random.Random(1)
+    huge_word = "".join(draw.choices("abcdeä", k=300_000))
+    few = " ".join(draw.choices(["a", "b"], k=50_000))
+    for text in (huge_word, few, "word " * 30_000, "字" * 5_000, huge_word + " " + few):
+        for shingling in (DEFAULT, Shingling("characters", characters=256), Shingling(words=64)):
+            assert computed(text, shingling) == hashed(defined(text, shingling))
+
+
+@given(st.lists(TEXTS, max_size=5))
+@settings(max_examples=50, deadline=None)
+def test_a_set_does_not_depend_on_its_neighbours(texts: list[str]) -> None:
+    offsets, hashes = shingle_sets(pa.array(texts, pa.large_string()))
+    sets = [hashes[a:b].tolist() for a, b in itertools.pairwise(offsets)]
+    assert sets == [computed(text) for text in texts]
+
+
 def test_lower_case_is_pythons_for_every_code_point() -> None:
     table = lower_case()
     wrong = [
@@ -69,9 +109,17 @@ def test_lower_case_is_pythons_for_every_code_point() -> None:
     assert wrong == []
 
 
-def test_text_shorter_than_a_shingle_has_none() -> None:
-    assert computed("only four words here") == computed("四个汉字") == []
-    assert len(computed("now there are five words")) == len(computed("五个汉字了")) == 1
+def test_text_shorter_than_a_shingle_is_one_shingle() -> None:
+    assert computed("Only four words, here!") == computed("only FOUR words here") != []
+    assert computed("only four words here") != computed("only four words there")
+    assert len(computed("四个汉字")) == len(computed("now there are five words")) == 1
+    assert computed("") == computed(" .,! \n") == []
+
+
+def test_a_recipe_names_its_shingles() -> None:
+    assert shingling_of(NearDuplicates()) == Shingling()
+    nemo = shingling_of(NearDuplicates(preset="nemo", words=7))
+    assert nemo == Shingling("characters", 7, 24)
 
 
 @pytest.mark.parametrize("folder", ["neardup_manpages", "neardup_zh_vuedocs", "neardup_licenses"])
