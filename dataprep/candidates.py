@@ -18,7 +18,7 @@ from dataprep.exchange import open_exchange
 from dataprep.links import read_edges
 from dataprep.near_duplicates import SHINGLE_SCHEMA
 from dataprep.piece_files import open_piece, piece_writer, read_piece
-from dataprep.shingles import shingle_sets
+from dataprep.shingles import shingle_sets, shingling_of
 from dataprep.survivors import QUALITY, precedence
 from dataprep.workspace import ROW_BITS, ROW_MASK, Layout, Workspace
 
@@ -104,7 +104,7 @@ def write_shingles(
 
 
 def _with_shingles(table: pa.Table, chosen: pa.Table, config: Dataprep) -> pa.Table:
-    offsets, hashes = shingle_sets(table["text"])
+    offsets, hashes = shingle_sets(table["text"], shingling_of(config.near_duplicates))
     return pa.table(
         {
             "component": chosen["component"],
