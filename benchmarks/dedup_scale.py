@@ -28,7 +28,7 @@ from dataprep.deduplicate import deduplicate
 from dataprep.exchange import open_exchange, partition_of
 from dataprep.links import BAND_SCHEMA
 from dataprep.near_duplicates import SHINGLE_SCHEMA
-from dataprep.piece_files import open_piece
+from dataprep.sealed import open_sealed
 from dataprep.workspace import ROW_BITS, ROW_MASK, Layout, Workspace
 from launch.ray_cluster import ray_session, run_tasks
 from launch.recipe import Execution
@@ -124,7 +124,7 @@ def write_shingles(
     work: Workspace, layout: Layout, shard: int, num_batches: int, config: Dataprep
 ) -> None:
     """Task, in the place of `candidates.write_shingles`: sets made from numbers."""
-    with open_piece(work.candidates) as piece:
+    with open_sealed(work.candidates) as piece:
         chosen = piece.read([shard])
     with open_exchange(work.shingles(shard), SHINGLE_SCHEMA, num_batches) as writer:
         for first in range(0, len(chosen), _BLOCK):

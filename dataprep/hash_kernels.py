@@ -73,15 +73,19 @@ def _round64(lane, word):
 
 
 @kernel
-def xxh32(data, start, stop, seed):
-    """uint32 hash of `data[start:stop]` (uint8 array) with a uint32 seed."""
-    seed = np.uint32(seed)
+def xxh32_padded(data, start, stop):
+    """uint32 hash, seed 0, of `data[start:stop]` (uint8), which 16 bytes or more follow.
+
+    The last words and bytes are read in any case and taken if they belong to the slice: for slices
+    of all lengths, such as shingles, what costs is a branch that no processor foresees (2026-11-24:
+    10 ns for a shingle of five words, 15 ns with loops that end where the slice does).
+    """
     at = start
     if stop - start >= 16:
-        lane_a = np.uint32(seed + A32 + B32)
-        lane_b = np.uint32(seed + B32)
-        lane_c = seed
-        lane_d = np.uint32(seed - A32)
+        lane_a = np.uint32(A32 + B32)
+        lane_b = B32
+        lane_c = np.uint32(0)
+        lane_d = np.uint32(np.uint32(0) - A32)
         while at + 16 <= stop:
             lane_a = _round32(lane_a, _read32(data, at))
             lane_b = _round32(lane_b, _read32(data, at + 4))
@@ -95,15 +99,20 @@ def xxh32(data, start, stop, seed):
             + _rotate32(lane_d, 18)
         )
     else:
-        value = np.uint32(seed + E32)
+        value = E32
     value = np.uint32(value + np.uint32(stop - start))
-    while at + 4 <= stop:
-        value = np.uint32(value + np.uint32(_read32(data, at) * C32))
-        value = np.uint32(_rotate32(value, 17) * D32)
-        at += 4
-    while at < stop:
-        value = np.uint32(value + np.uint32(np.uint32(data[at]) * E32))
-        value = np.uint32(_rotate32(value, 11) * A32)
+    for _ in range(3):
+        next_value = np.uint32(value + np.uint32(_read32(data, at) * C32))
+        next_value = np.uint32(_rotate32(next_value, 17) * D32)
+        inside = at + 4 <= stop
+        value = next_value if inside else value
+        at += 4 if inside else 0
+    last = _read32(data, at)
+    for _ in range(3):
+        next_value = np.uint32(value + np.uint32((last & np.uint32(0xFF)) * E32))
+        next_value = np.uint32(_rotate32(next_value, 11) * A32)
+        value = next_value if at < stop else value
+        last >>= np.uint32(8)
         at += 1
     value = np.uint32((value ^ (value >> np.uint32(15))) * B32)
     value = np.uint32((value ^ (value >> np.uint32(13))) * C32)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from dataprep.hash_kernels import xxh32
+from dataprep.hash_kernels import xxh32_padded
 from dataprep.kernel_cache import kernel
 from dataprep.shingle_units import unit_buffers, unit_room, write_units
 from dataprep.shingles import DEFAULT, Shingling, num_shingles
@@ -67,7 +67,7 @@ def _signatures(data, offsets, table, kind, words, characters, multipliers, summ
             filled = min(_BLOCK_SHINGLES, counts[row] - first)
             for i in range(filled):
                 end = starts[min(num_units, first + i + size)] - separator
-                block[i] = _mix(xxh32(buffer, starts[first + i], end, np.uint32(0)))
+                block[i] = _mix(xxh32_padded(buffer, starts[first + i], end))
             _lower_minima(block[:filled], multipliers, summands, found[row])
     return found, counts
 

@@ -54,6 +54,7 @@ REPEATABLE = (
     "dataprep.survivors",
     "dataprep.exact",
     "dataprep.near_duplicates",
+    "dataprep.indexes",
     "dataprep.spans",
     "dataprep.substrings",
     "dataprep.keywords.*.matches_max",
@@ -187,7 +188,8 @@ def _reusable(
     then, now = old.config["dataprep"]["near_duplicates"], recipe.dataprep.near_duplicates
     trained = old.facts["classifiers"]
     names = {name for name in digests if trained.get(name, {}).get("digest") == digests[name]}
-    if then["enabled"] and (then["bands"], then["rows"]) == (now.bands, now.rows) and now.enabled:
+    same = all(then.get(key) == getattr(now, key) for key in signature.SETTINGS)
+    if then["enabled"] and now.enabled and same:
         names.add(signature.NAME)
     if decontamination.is_stored(old, recipe.dataprep.decontamination, inputs):
         names.add(decontamination.NAME)

@@ -79,11 +79,25 @@ def unit_buffers(texts: pa.ChunkedArray | pa.Array) -> tuple[Bytes, Offsets, Cod
     Documents with one of the two irregular capitals come lower-cased; all others as they are.
     """
     column = texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
-    irregular = pc.or_(pc.match_substring(column, SIGMA), pc.match_substring(column, DOTTED_I))
-    if pc.any(irregular).as_py():
+    # Arrow's search of both took a third of the time of the signatures (2026-11-24).
+    if _any_irregular(*text_buffers(column)):
+        irregular = pc.or_(pc.match_substring(column, SIGMA), pc.match_substring(column, DOTTED_I))
         lowered = [text.lower() for text in column.filter(irregular).to_pylist()]
         column = pc.replace_with_mask(column, irregular, pa.array(lowered, pa.large_string()))
     return *text_buffers(column), unit_table()
+
+
+@kernel
+def _any_irregular(data, offsets):
+    """Whether U+03A3 (CE A3) or U+0130 (C4 B0) is anywhere."""
+    # Neighbours as two views: with indices of its own making LLVM compares 64 bytes at once.
+    left = data[offsets[0] : offsets[-1] - 1]
+    right = data[offsets[0] + 1 : offsets[-1]]
+    found = np.uint8(0)
+    for i in range(len(right)):
+        sigma = np.uint8(left[i] == 0xCE) & np.uint8(right[i] == 0xA3)
+        found |= sigma | (np.uint8(left[i] == 0xC4) & np.uint8(right[i] == 0xB0))
+    return found != 0
 
 
 @kernel
@@ -166,11 +180,14 @@ def _write_characters(data, start, stop, table, buffer, starts):
 @kernel
 def _is_ideographic(data, start, stop, table):
     """Whether more than a tenth of the `\\w` characters are Chinese or Japanese."""
-    # All of those begin with a byte from 0xE2 on (U+2E80 is E2 BA 80): most texts have few.
-    num_possible = 0
-    for at in range(start, stop - 1):
-        num_possible += data[at] > 0xE2 or (data[at] == 0xE2 and data[at + 1] >= 0xBA)
-    if num_possible == 0:
+    # All of those begin with a byte from 0xE2 on (U+2E80 is E2 BA 80): most texts have none.
+    left = data[start : stop - 1]
+    right = data[start + 1 : stop]
+    possible = np.uint8(0)
+    for i in range(len(right)):
+        radical = np.uint8(left[i] == 0xE2) & np.uint8(right[i] >= 0xBA)
+        possible |= np.uint8(left[i] > 0xE2) | radical
+    if not possible:
         return False
     num_words = num_ideographs = 0
     at = start

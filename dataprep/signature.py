@@ -6,19 +6,30 @@ beside the written documents, so that `retune` need not make them again.
 """
 
 import functools
+import math
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from dataprep import exact, lsh, minhash
+from dataprep import exact, lsh, minhash, simhash
 from dataprep.config_duplicates import NearDuplicates
+from dataprep.shingles import shingling_of
 from dataprep.step import Step, alive
 
 NAME = "signature"
 TEXT_HASH = "signature_text_hash"
 NUM_SHINGLES = "signature_num_shingles"
 BANDS = "signature_bands"
+# Keys of `near_duplicates` that decide the columns of this step.
+SETTINGS = ("method", "bands", "rows", "simhash_distance", "units", "words", "characters")
+
+
+def num_bands(near: NearDuplicates) -> int:
+    """Band values of a document: one for each band, or for each of SimHash's tables."""
+    if near.method == "simhash":
+        return math.comb(near.simhash_distance + 3, 3)
+    return near.bands
 
 
 def make_step(near: NearDuplicates) -> Step:
@@ -26,12 +37,12 @@ def make_step(near: NearDuplicates) -> Step:
     counted) and `signature_bands` (uint64 of each band, little endian, as one binary).
 
     All three are null for dropped rows, the last two where near-duplicates are not looked for, and
-    the last where a text is shorter than a shingle and cannot be compared.
+    the last where a text has no word and cannot be compared.
     """
     fields = (
         pa.field(TEXT_HASH, pa.binary(16)),
         pa.field(NUM_SHINGLES, pa.int64()),
-        pa.field(BANDS, pa.binary(8 * near.bands)),
+        pa.field(BANDS, pa.binary(8 * num_bands(near))),
     )
     apply = functools.partial(_apply, near=near, fields=fields)
     return Step(NAME, ("text", "drop_reason"), fields, apply, of_living=True)
@@ -56,12 +67,11 @@ def _apply(table: pa.Table, near: NearDuplicates, fields: tuple[pa.Field, ...]) 
     hashes = np.zeros((num_rows, 16), np.uint8)
     hashes[living] = _bytes_of(exact.text_hashes(texts))
     counts = np.zeros(num_rows, np.int64)
-    bands = np.zeros((num_rows, near.bands), np.uint64)
+    bands = np.zeros((num_rows, num_bands(near)), np.uint64)
     hashed, counted, compared = (np.zeros(num_rows, np.bool_) for _ in range(3))
     hashed[living] = True
     if near.enabled:
-        signatures, counts[living] = minhash.signatures(texts, near.bands * near.rows)
-        bands[living] = lsh.band_values(signatures, near.bands, near.rows)
+        bands[living], counts[living] = _bands_of(texts, near)
         counted = hashed
         compared = hashed & (counts > 0)
     arrays = (
@@ -72,6 +82,17 @@ def _apply(table: pa.Table, near: NearDuplicates, fields: tuple[pa.Field, ...]) 
     for field, array in zip(fields, arrays, strict=True):
         table = table.append_column(field, array)
     return table
+
+
+def _bands_of(
+    texts: pa.ChunkedArray, near: NearDuplicates
+) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]:
+    shingling = shingling_of(near)
+    if near.method == "simhash":
+        fingerprints, counts = simhash.fingerprints(texts, shingling)
+        return simhash.band_values(fingerprints, near.simhash_distance), counts
+    signatures, counts = minhash.signatures(texts, near.bands * near.rows, shingling)
+    return lsh.band_values(signatures, near.bands, near.rows), counts
 
 
 def _bytes_of(hashes: pa.Array) -> npt.NDArray[np.uint8]:

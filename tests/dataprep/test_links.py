@@ -13,7 +13,7 @@ from dataprep.candidates import candidate_facts, find_candidates
 from dataprep.deduplicate import in_turn
 from dataprep.exact import TEXT_SCHEMA
 from dataprep.exchange import open_exchange
-from dataprep.piece_files import read_piece, write_piece
+from dataprep.sealed import read_sealed, write_sealed
 from dataprep.workspace import ROW_BITS, Layout, Workspace
 
 LAYOUT = Layout(num_shards=3, num_partitions=20)
@@ -26,7 +26,7 @@ def work(tmp_path: Path) -> Workspace:
     draw = np.random.default_rng(1)
     for partition in range(LAYOUT.num_partitions):
         ends = (draw.integers(0, 3, (12, 2)) << ROW_BITS) + draw.integers(0, 200, (12, 2))
-        write_piece(work.links(partition), pa.table({"left": ends[:, 0], "right": ends[:, 1]}))
+        write_sealed(work.links(partition), pa.table({"left": ends[:, 0], "right": ends[:, 1]}))
     for shard in range(LAYOUT.num_shards):
         rows = (shard << ROW_BITS) + np.arange(200)
         columns = [[bytes(16)] * 200, [b""] * 200, [""] * 200, rows, np.arange(200)]
@@ -42,14 +42,14 @@ def test_components_do_not_depend_on_how_forests_are_merged(
     all_at_once = links.merged(work, LAYOUT, in_turn)
     assert len(all_at_once) == 20
     find_candidates(work, LAYOUT, all_at_once)
-    expected = read_piece(work.candidates)
+    expected = read_sealed(work.candidates)
     assert candidate_facts(work)["largest_component"] > 10
     work.candidates.unlink()
     monkeypatch.setattr(links, "FAN_IN", fan_in)
     merged = links.merged(work, LAYOUT, in_turn, edges_max=10)
     assert len(merged) == 1
     find_candidates(work, LAYOUT, merged)
-    assert read_piece(work.candidates).equals(expected)
+    assert read_sealed(work.candidates).equals(expected)
 
 
 def test_forests_that_are_there_are_not_merged_again(work: Workspace) -> None:

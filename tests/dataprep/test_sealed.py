@@ -8,14 +8,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from dataprep.exchange import open_exchange, read_partition
-from dataprep.piece_files import (
+from dataprep.sealed import (
     map_array,
-    open_piece,
+    open_sealed,
     read_json,
-    read_piece,
+    read_sealed,
     write_array,
     write_json,
-    write_piece,
+    write_sealed,
 )
 from launch.errors import UserError
 
@@ -33,13 +33,13 @@ def test_every_bit_of_a_piece_is_guarded(tmp_path: Path) -> None:
     path = tmp_path / "piece.parquet"
     table = exchange(path)
     content = path.read_bytes()
-    assert read_piece(path).equals(table)
+    assert read_sealed(path).equals(table)
     for position in range(len(content)):
         changed = bytearray(content)
         changed[position] ^= 1 << position % 8
         path.write_bytes(changed)
         with pytest.raises(UserError, match=r"piece\.parquet: got a damaged piece") as refused:
-            read_piece(path)
+            read_sealed(path)
         assert "remove exactly this file" in refused.value.hint
 
 
@@ -50,7 +50,7 @@ def test_what_was_cut_off_is_damaged_too(tmp_path: Path) -> None:
     for length in range(0, len(content), 7):
         path.write_bytes(content[:length])
         with pytest.raises(UserError, match="damaged piece"):
-            read_piece(path)
+            read_sealed(path)
 
 
 def test_a_piece_is_a_parquet_file_for_everybody_else(tmp_path: Path) -> None:
@@ -63,10 +63,10 @@ def test_a_piece_is_a_parquet_file_for_everybody_else(tmp_path: Path) -> None:
 
 def test_pieces_without_rows_and_with_metadata(tmp_path: Path) -> None:
     path = tmp_path / "piece.parquet"
-    write_piece(path, SCHEMA.empty_table().replace_schema_metadata({"counted": "3"}))
-    with open_piece(path) as piece:
+    write_sealed(path, SCHEMA.empty_table().replace_schema_metadata({"counted": "3"}))
+    with open_sealed(path) as piece:
         assert (piece.num_rows, piece.metadata) == (0, {"counted": "3"})
-    assert read_piece(path).num_rows == 0
+    assert read_sealed(path).num_rows == 0
 
 
 @pytest.mark.parametrize("values", [[], [3, 1 << 40, -7]])
