@@ -15,6 +15,7 @@ MODULES = (
     "dedup_signatures",
     "dedup_million",
     "dedup_scale",
+    "dedup_giant",
     "dedup_pieces",
     "dedup_contamination",
     "dedup_index",

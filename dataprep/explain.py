@@ -179,8 +179,9 @@ def _describe(row: Mapping[str, Any]) -> list[str]:
         lines.append(_line("fate", f"dropped by {row['drop_reason']}"))
         lines.append(_line("because", _because(row)))
     if row["survivor_id"] is not None:
-        alike = f"{row['survivor_jaccard']:.3f}" if row["survivor_jaccard"] is not None else "equal"
-        lines.append(_line("kept instead", f"{row['survivor_id']} (similarity {alike})"))
+        alike = row["survivor_jaccard"]
+        told = "" if alike is None else f" (similarity {alike:.3f})"
+        lines.append(_line("kept instead", f"{row['survivor_id']}{told}"))
     elif row["cluster_id"] is not None:
         lines.append(_line("duplicates", "others were dropped in favour of this one"))
     removed = dict(row["removed_bytes"])

@@ -147,7 +147,8 @@ def _thresholds(
             found.setdefault(f"{name}.{rule}", set()).add(float(config[name]["threshold"]))
     near = config.get("near_duplicates", {})
     if near.get("enabled"):
-        found.setdefault("near_duplicates.jaccard", set()).add(float(near["jaccard"]))
+        reason = f"near_duplicates.{near.get('measure', 'jaccard')}"
+        found.setdefault(reason, set()).add(float(near["jaccard"]))
     return {reason: sorted(values) for reason, values in found.items()}
 
 

@@ -79,7 +79,7 @@ def print_preview(recipe: "Recipe") -> None:
     found = preview(recipe, old)
     now = dict(old.facts["dropped"])
     duplicates = sum(
-        now.pop(reason, 0) for reason in ("exact.duplicate", "near_duplicates.jaccard")
+        now.pop(reason) for reason in list(now) if reason.startswith(("exact.", "near_duplicates."))
     )
     now[KEPT] = old.facts["kept"] + duplicates
     print(f"retune: {recipe.documents}, before deduplication")

@@ -30,6 +30,7 @@ class Layout:
     num_partitions: int
     num_index_shards: int = 0
     num_groups_max: int = 256
+    group_shards_min: int = 8
 
     @property
     def shards(self) -> tuple[int, ...]:
@@ -40,7 +41,7 @@ class Layout:
     @property
     def num_groups(self) -> int:
         """Groups of neighbouring shards: what one task decides about."""
-        return min(self.num_shards, self.num_groups_max)
+        return min(-(-self.num_shards // self.group_shards_min), self.num_groups_max)
 
     def shards_of(self, group: int) -> range:
         """The run's shards of a group."""

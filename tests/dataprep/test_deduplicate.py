@@ -62,7 +62,7 @@ def decide(
     work = Workspace(folder / "work")
     for index, shard in enumerate(shards([source], folder)):
         process_shard(work, index, shard, source, config, {})
-    layout = Layout(num_shards, partitions, num_groups_max=groups)
+    layout = Layout(num_shards, partitions, num_groups_max=groups, group_shards_min=1)
     deduplicate(work, config, layout, in_turn)
     found = {}
     for index in range(num_shards):

@@ -108,7 +108,9 @@ def decided(
     parts = shards(sources, folder)
     for index, part in enumerate(parts):
         process_shard(work, index, part, sources[part.source_index], config, {})
-    layout = Layout(len(parts), config.near_duplicates.partitions, num_groups_max=groups)
+    layout = Layout(
+        len(parts), config.near_duplicates.partitions, num_groups_max=groups, group_shards_min=1
+    )
     deduplicate(work, config, layout, in_turn)
     return [
         row

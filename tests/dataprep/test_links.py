@@ -1,5 +1,7 @@
 """Forests: however they are merged, the candidates are the same, and a restart goes on."""
 
+import itertools
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -66,8 +68,9 @@ def test_forests_that_are_there_are_not_merged_again(work: Workspace) -> None:
 
 
 def test_groups_of_shards_hold_each_shard_once() -> None:
-    for num_shards in (1, 5, 256, 257, 1000):
-        layout = Layout(num_shards, 4)
+    for num_shards, smallest in itertools.product((1, 5, 256, 257, 1000), (1, 8)):
+        assert Layout(num_shards, 4).num_groups == min(256, math.ceil(num_shards / 8))
+        layout = Layout(num_shards, 4, group_shards_min=smallest)
         shards = [shard for group in range(layout.num_groups) for shard in layout.shards_of(group)]
         assert shards == list(range(num_shards))
         of_shard = np.arange(num_shards) * layout.num_groups // num_shards

@@ -87,6 +87,10 @@ CHANGES: dict[str, Tables] = {
     "German": {"languages": ["de"], "presets": []},
     "jaccard": {"near_duplicates": {"jaccard": 0.95}},
     "bands": {"near_duplicates": {"bands": 20, "rows": 5}},
+    "survivors": {
+        "survivors": {"order": ["length", "source"], "length": "shortest"},
+        "exact": {"urls": True, "texts": False},
+    },
     "no near-duplicates": {"near_duplicates": {"enabled": False}, "valid_fraction": 0.3},
 }
 
@@ -97,6 +101,7 @@ NAMES = [
     "no rules, all languages",
     pytest.param("no near-duplicates", marks=pytest.mark.slow),
     "bands",
+    "survivors",
     "defaults",
 ]
 
