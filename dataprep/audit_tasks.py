@@ -98,17 +98,20 @@ def keys(path: Path, number: int, seed: int) -> Keys:
 
 def take(path: Path, bounds: tuple[int, int], near: NearDuplicates, seed: int) -> pa.Table:
     """Task: the sample of one file, `SAMPLE_SCHEMA`: documents with keys up to the first of
-    `bounds`, and near-duplicates with keys up to the second (`of_drops`)."""
+    `bounds`, and near-duplicates with keys up to the second (`of_drops`); -1 takes none."""
     parts = [SAMPLE_SCHEMA.empty_table()]
     with pq.ParquetFile(path) as file:
         for group in range(file.num_row_groups):
             table = file.read_row_group(group, _COLUMNS)
             whole, _, dropped = _populations(table)
             drawn = sampling_keys(table["content_hash"], seed)
-            for of_drops, population in enumerate((whole, whole & dropped)):
-                chosen = population & (drawn <= np.uint64(bounds[of_drops]))
-                if bounds[of_drops] >= 0 and chosen.any():
-                    parts.append(_sampled(table, drawn, chosen, bool(of_drops), near))
+            for bound, population in zip(bounds, (whole, whole & dropped), strict=True):
+                if bound < 0:
+                    continue
+                chosen = population & (drawn <= np.uint64(bound))
+                if chosen.any():
+                    of_drops = population is not whole
+                    parts.append(_sampled(table, drawn, chosen, of_drops, near))
     return pa.concat_tables(parts).combine_chunks()
 
 
