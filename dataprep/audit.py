@@ -93,7 +93,9 @@ def measure(
         _bound([part.drops for part in drawn], documents),
     )
     taken = run(audit_tasks.take, [(path, bounds, near, seed) for path in paths], "sample")
-    sample = pa.concat_tables(taken).sort_by([("key", "ascending"), ("id", "ascending")])
+    sample = pa.concat_tables([audit_tasks.SAMPLE_SCHEMA.empty_table(), *taken]).sort_by(
+        [("key", "ascending"), ("id", "ascending")]
+    )
     pq.write_table(sample, scratch / "sample.parquet")
     tasks = [(path, scratch / "sample.parquet", near) for path in paths]
     compared: list[Compared] = run(audit_tasks.compare, tasks, "compare")
