@@ -93,5 +93,34 @@ def train_classifier_command(
         print(f"  {describe(classifier.facts)}")
 
 
+@app.command("index")
+def index_command(
+    target: Target,
+    directory: Annotated[Path, typer.Argument(help="The index: made, or extended.")],
+) -> None:
+    """Add the recipe's finished documents to an index, for later runs to be compared with."""
+    from dataprep.index_build import extend
+    from launch.recipe import load_recipe
+
+    extend(load_recipe(target), directory)
+
+
+@app.command("query")
+def query_command(
+    directory: Annotated[Path, typer.Argument(help="The index.")],
+    files: Annotated[list[str], typer.Argument(help="Documents: JSON lines with text and id.")],
+    jaccard: Annotated[
+        float | None, typer.Option(help="Least similarity of a near-duplicate.", show_default="0.8")
+    ] = None,
+) -> None:
+    """Print, for each document, the one of an index that it duplicates: a JSON line each."""
+    import json
+
+    from dataprep.index_query import query
+
+    for answer in query(directory, files, jaccard):
+        print(json.dumps(answer, ensure_ascii=False))
+
+
 if __name__ == "__main__":
     main(app)

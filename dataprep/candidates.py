@@ -17,7 +17,7 @@ from dataprep.drops import contains
 from dataprep.exchange import open_exchange
 from dataprep.links import read_edges
 from dataprep.near_duplicates import SHINGLE_SCHEMA
-from dataprep.piece_files import open_piece, piece_writer, read_piece
+from dataprep.sealed import open_sealed, read_sealed, sealed_writer
 from dataprep.shingles import shingle_sets, shingling_of
 from dataprep.survivors import QUALITY, precedence
 from dataprep.workspace import ROW_BITS, ROW_MASK, Layout, Workspace
@@ -52,7 +52,7 @@ def find_candidates(work: Workspace, layout: Layout, forests: Sequence[Path]) ->
     }
     metadata = {key: str(value) for key, value in counted.items()}
     table = pa.table([rows, component, batch], schema=_SCHEMA.with_metadata(metadata))
-    with piece_writer(work.candidates, table.schema) as writer:
+    with sealed_writer(work.candidates, table.schema) as writer:
         for shard in layout.shards:
             start, stop = np.searchsorted(rows, [shard << ROW_BITS, (shard + 1) << ROW_BITS])
             writer.write_table(
@@ -62,7 +62,7 @@ def find_candidates(work: Workspace, layout: Layout, forests: Sequence[Path]) ->
 
 def candidate_facts(work: Workspace) -> dict[str, int]:
     """Batches, components, and the documents of the largest component."""
-    with open_piece(work.candidates) as piece:
+    with open_sealed(work.candidates) as piece:
         return {key: int(piece.metadata[key]) for key in _FACTS}
 
 
@@ -70,7 +70,7 @@ def _shingle_counts(work: Workspace, layout: Layout, rows: Rows) -> Rows:
     """Number of shingles of each of `rows` (ascending), read shard by shard."""
     counts = np.zeros(len(rows), np.int64)
     for shard in layout.shards:
-        table = read_piece(work.texts(shard), ["row", "num_shingles"])
+        table = read_sealed(work.texts(shard), ["row", "num_shingles"])
         theirs = table["row"].to_numpy()
         wanted = contains(rows, theirs)
         counts[np.searchsorted(rows, theirs[wanted])] = table["num_shingles"].to_numpy()[wanted]
@@ -81,7 +81,7 @@ def write_shingles(
     work: Workspace, layout: Layout, shard: int, num_batches: int, config: Dataprep
 ) -> None:
     """Task: the shingle sets of one shard's candidates, each in the partition of its batch."""
-    with open_piece(work.candidates) as piece:
+    with open_sealed(work.candidates) as piece:
         candidates = piece.read([layout.shards.index(shard)])
     candidates = candidates.combine_chunks()
     wanted = candidates["row"].to_numpy() & ROW_MASK
@@ -89,7 +89,7 @@ def write_shingles(
     columns += [QUALITY] if "quality" in config.survivors.order else []
     with (
         open_exchange(work.shingles(shard), SHINGLE_SCHEMA, num_batches) as writer,
-        open_piece(work.staged(shard)) as staged,
+        open_sealed(work.staged(shard)) as staged,
     ):
         first = 0
         for group in range(staged.num_row_groups):

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from dataprep.cuts import CUT_SCHEMA, PIECE_SCHEMA, CutStep, cut
 from dataprep.decisions import DECISION_SCHEMA, read_decisions
-from dataprep.piece_files import open_piece, read_piece
+from dataprep.sealed import open_sealed, read_sealed
 from dataprep.step import alive
 from dataprep.workspace import ROW_BITS, Workspace
 
@@ -32,11 +32,11 @@ def decided(
     `columns` are the staged ones that are wanted, None means all.
     """
     decisions = read_decisions(work, shard)
-    cuts = [read_piece(work.cuts(step.name, shard)) for step in steps]
+    cuts = [read_sealed(work.cuts(step.name, shard)) for step in steps]
     first = 0
-    with open_piece(work.staged(shard)) as piece:
-        for group in range(piece.num_row_groups):
-            table = piece.read([group], columns)
+    with open_sealed(work.staged(shard)) as staged:
+        for group in range(staged.num_row_groups):
+            table = staged.read([group], columns)
             stop = first + table.num_rows
             table = _decide(table, _rows_of(decisions, first, stop))
             pieces = [PIECE_SCHEMA.empty_table()]

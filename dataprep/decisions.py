@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from dataprep import drops, survivors
 from dataprep.config import Dataprep
 from dataprep.exchange import open_exchange, read_partition
-from dataprep.piece_files import open_piece, read_piece, write_piece
+from dataprep.sealed import open_sealed, read_sealed, write_sealed
 from dataprep.workspace import INDEX_ROW, ROW_BITS, ROW_MASK, Layout, Workspace
 
 DECISION_SCHEMA = pa.schema(
@@ -138,20 +138,20 @@ def write_decisions(work: Workspace, layout: Layout, group: int) -> None:
         start, stop = np.searchsorted(rows, [shard << ROW_BITS, (shard + 1) << ROW_BITS])
         part = table.slice(start, stop - start)
         own = pa.array(rows[start:stop] & ROW_MASK)
-        write_piece(work.decisions(shard), part.set_column(0, DECISION_SCHEMA.field("row"), own))
+        write_sealed(work.decisions(shard), part.set_column(0, DECISION_SCHEMA.field("row"), own))
 
 
 def read_decisions(work: Workspace, shard: int) -> pa.Table:
     """The decisions of one shard (`DECISION_SCHEMA`), ascending; `row` counts the shard's documents
     from 0."""
-    return read_piece(work.decisions(shard))
+    return read_sealed(work.decisions(shard))
 
 
 def cluster_facts(work: Workspace, layout: Layout) -> dict[str, int]:
     """Documents dropped for URL, text and nearness; clusters, and the largest."""
     found = []
     for group in range(layout.num_groups):
-        with open_piece(work.clusters(group)) as piece:
+        with open_sealed(work.clusters(group)) as piece:
             names = (*_NAMES.values(), "clusters", "largest_cluster")
             found.append({key: int(piece.metadata[key]) for key in names})
     facts = {key: sum(part[key] for part in found) for key in found[0]}

@@ -4,7 +4,7 @@ import pyarrow as pa
 
 from dataprep import drops, exact
 from dataprep.exchange import read_partition
-from dataprep.piece_files import map_array, write_array
+from dataprep.sealed import map_array, write_array
 from dataprep.workspace import Layout, Workspace
 
 URLS, TEXTS = "urls", "texts"

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dataprep.piece_files import open_piece, piece_writer
+from dataprep.sealed import open_sealed, sealed_writer
 
 _ROUND_BYTES = 64 * 2**20
 
@@ -66,7 +66,7 @@ class ExchangeWriter:
 @contextmanager
 def open_exchange(path: Path, schema: pa.Schema, num_partitions: int) -> Iterator[ExchangeWriter]:
     """A writer of `path`; the file has its name when the block has ended without an error."""
-    with piece_writer(path, schema) as parquet:
+    with sealed_writer(path, schema) as parquet:
         writer = ExchangeWriter(parquet, num_partitions)
         yield writer
         writer.flush()
@@ -92,7 +92,7 @@ def iterate_partition(
 ) -> Iterator[pa.Table]:
     """As `read_partition`, one row group at a time."""
     for path in paths:
-        with open_piece(path) as piece:
+        with open_sealed(path) as piece:
             for group in range(partition, piece.num_row_groups, num_partitions):
                 if piece.group_rows(group):
                     yield piece.read([group], columns)

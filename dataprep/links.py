@@ -18,7 +18,7 @@ from dataprep import components, lsh
 from dataprep.drops import contains
 from dataprep.equal_documents import TEXTS
 from dataprep.exchange import read_partition
-from dataprep.piece_files import map_array, open_piece, read_piece, write_piece
+from dataprep.sealed import map_array, open_sealed, read_sealed, write_sealed
 from dataprep.workspace import Layout, Workspace
 
 BAND_SCHEMA = pa.schema(
@@ -61,14 +61,14 @@ def merge_forests(paths: Sequence[Path], target: Path) -> None:
 def _write_forest(path: Path, edges: npt.NDArray[np.int64], metadata: dict[str, str]) -> None:
     forest = components.spanning_forest(edges)
     table = pa.table({"left": forest[:, 0], "right": forest[:, 1]})
-    write_piece(path, table.replace_schema_metadata(metadata))
+    write_sealed(path, table.replace_schema_metadata(metadata))
 
 
 def read_edges(paths: Sequence[Path]) -> npt.NDArray[np.int64]:
     """The edges of these forests, int64, shape [edges, 2]."""
     found = [np.zeros((0, 2), np.int64)]
     for path in paths:
-        table = read_piece(path)
+        table = read_sealed(path)
         found.append(np.stack((table["left"].to_numpy(), table["right"].to_numpy()), axis=1))
     return np.concatenate(found)
 
@@ -91,7 +91,7 @@ def merged(
 
 
 def _num_rows(path: Path) -> int:
-    with open_piece(path) as piece:
+    with open_sealed(path) as piece:
         return piece.num_rows
 
 
@@ -100,7 +100,7 @@ def band_facts(work: Workspace, layout: Layout) -> dict[str, int]:
     (`num_hot_groups`) and their documents (`num_cut`), and the largest group."""
     found = []
     for partition in range(layout.num_partitions):
-        with open_piece(work.links(partition)) as piece:
+        with open_sealed(work.links(partition)) as piece:
             found.append({key: int(piece.metadata[key]) for key in _COUNTED})
     facts = {key: sum(part[key] for part in found) for key in _COUNTED}
     facts["largest_group"] = max(part["largest_group"] for part in found)

@@ -28,7 +28,7 @@ from dataprep.cuts import (
 from dataprep.decided import survivors
 from dataprep.exchange import read_partition
 from dataprep.links import RunTasks
-from dataprep.piece_files import write_piece
+from dataprep.sealed import write_sealed
 from dataprep.stage import read_counts
 from dataprep.workspace import ROW_MASK, Layout, Workspace
 
@@ -130,4 +130,4 @@ def collect_cuts(
         cuts = settled(chosen, of_batch, to)
         in_shard = pa.array(edited[cuts["row"].to_numpy()] & ROW_MASK)
         found.append(cuts.set_column(0, CUT_SCHEMA.field("row"), in_shard))
-    write_piece(work.cuts(name, shard), pa.concat_tables(found).combine_chunks())
+    write_sealed(work.cuts(name, shard), pa.concat_tables(found).combine_chunks())

@@ -54,6 +54,7 @@ REPEATABLE = (
     "dataprep.survivors",
     "dataprep.exact",
     "dataprep.near_duplicates",
+    "dataprep.indexes",
     "dataprep.spans",
     "dataprep.substrings",
     "dataprep.keywords.*.matches_max",

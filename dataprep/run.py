@@ -81,9 +81,10 @@ def run(recipe: Recipe, *, force: bool = False, dry_run: bool = False) -> Manife
 
 def check(recipe: Recipe) -> None:
     """What can be checked without reading the inputs. Raises `UserError`."""
-    from dataprep import decontamination, labelled, read, shard, side_files, survivors
+    from dataprep import decontamination, indexed, labelled, read, shard, side_files, survivors
 
     survivors.check(recipe.dataprep, recipe.sources)
+    indexed.find_indexes(recipe.dataprep, recipe.sources)
     read.shards(recipe.sources, Path.cwd())
     side_files.side_files(recipe.dataprep)
     shard.step_names(recipe.dataprep)
@@ -110,9 +111,10 @@ def find_inputs(recipe: Recipe, *, write: bool) -> list[Input]:
 
     Digests of unchanged files are remembered in `logs/`, which `write` allows to be written.
     """
-    from dataprep import decontamination_items, labelled, read, side_files, survivors
+    from dataprep import decontamination_items, indexed, labelled, read, side_files, survivors
 
     survivors.check(recipe.dataprep, recipe.sources)
+    indexes = indexed.inputs(indexed.find_indexes(recipe.dataprep, recipe.sources))
     with digest_cache(recipe.documents, write=write) as cache:
         inputs = read.inputs(recipe.sources, Path.cwd(), cache.digest)
         for name, configured in _classifiers(recipe.dataprep).items():
@@ -122,7 +124,7 @@ def find_inputs(recipe: Recipe, *, write: bool) -> list[Input]:
             inputs.append(Input(f"{side_files.PREFIX}{path}", cache.digest(path)))
         for path in decontamination_items.files(recipe.dataprep.decontamination):
             inputs.append(Input(f"{decontamination_items.PREFIX}{path}", cache.digest(path)))
-    return inputs
+    return inputs + indexes
 
 
 def build(recipe: Recipe, inputs: list[Input]) -> Manifest:
@@ -153,6 +155,7 @@ def finish(
         cuts,
         decontamination,
         deduplicate,
+        indexed,
         pieces,
         report,
         shard,
@@ -168,8 +171,10 @@ def finish(
     if counts["documents_in"] == 0:
         raise UserError("sources", "no document at all", "at least one")
     settings = survivors.with_source_order(recipe.dataprep, recipe.sources)
-    layout = Layout(num_shards, settings.near_duplicates.partitions)
+    segments = indexed.segments_of(indexed.find_indexes(settings, recipe.sources))
+    layout = Layout(num_shards, settings.near_duplicates.partitions, len(segments))
     run_tasks = functools.partial(run_stage_tasks, recipe)
+    indexed.gather_all(work, layout, settings, segments, run_tasks)
     duplicates = deduplicate.deduplicate(work, settings, layout, run_tasks)
     pieces.cut_pieces(settings, work, layout, run_tasks)
     steps = cuts.cut_steps(settings)

@@ -33,9 +33,9 @@ from dataprep.conservation import Counts
 from dataprep.contract import PARTS
 from dataprep.cuts import CutStep
 from dataprep.decided import decided
-from dataprep.piece_files import open_piece, read_json, write_json
 from dataprep.read import Shard, read_shard
 from dataprep.records import READ_SCHEMA
+from dataprep.sealed import open_sealed, read_json, write_json
 from dataprep.stage import is_staged, open_stage
 from dataprep.step import Step, apply_chain, check_chain
 from dataprep.workspace import Workspace
@@ -153,6 +153,6 @@ def read_written(work: Workspace, index: int) -> tuple[list[FileEntry], Counts, 
 
 
 def _quarantined(work: Workspace, index: int) -> Iterator[pa.Table]:
-    with open_piece(work.quarantine(index)) as piece:
+    with open_sealed(work.quarantine(index)) as piece:
         for group in range(piece.num_row_groups):
             yield piece.read([group])

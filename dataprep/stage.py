@@ -20,8 +20,8 @@ from dataprep import exact, signature, survivors, urls
 from dataprep.config import Dataprep
 from dataprep.exchange import ExchangeWriter, open_exchange, partition_of
 from dataprep.links import BAND_SCHEMA
-from dataprep.piece_files import piece_writer, read_json, write_json
 from dataprep.records import QUARANTINE_SCHEMA, READ_SCHEMA
+from dataprep.sealed import read_json, sealed_writer, write_json
 from dataprep.step import Step, alive
 from dataprep.workspace import ROW_BITS, Workspace
 
@@ -128,8 +128,8 @@ def open_stage(
         ]
         by_url = exchanges[3] if config.exact.urls else None
         schema = pa.schema([*READ_SCHEMA, *added])
-        staged = stack.enter_context(piece_writer(work.staged(index), schema))
-        quarantine = stack.enter_context(piece_writer(work.quarantine(index), QUARANTINE_SCHEMA))
+        staged = stack.enter_context(sealed_writer(work.staged(index), schema))
+        quarantine = stack.enter_context(sealed_writer(work.quarantine(index), QUARANTINE_SCHEMA))
         first_row = index << ROW_BITS
         identifiers, texts, bands = exchanges[:3]
         stage = Stage(first_row, config, staged, quarantine, identifiers, texts, bands, by_url)

@@ -24,7 +24,7 @@ from dataprep.cut_kernels import join
 from dataprep.cuts import REPEAT_SCHEMA, SUBSTRINGS, CutStep, joined
 from dataprep.decided import survivors
 from dataprep.exchange import open_exchange, partition_of, read_partition
-from dataprep.piece_files import read_piece
+from dataprep.sealed import read_sealed
 from dataprep.substring_kernels import copy_runs, find_fingerprints, find_repeated
 from dataprep.survivor_ranks import ranked
 from dataprep.workspace import ROW_BITS, Workspace
@@ -167,7 +167,7 @@ def find_repeats(
     work: Workspace, partition: int, bytes_min: int, partitions: int, num_shards: int
 ) -> None:
     """Task: the repeated windows of one partition, joined where they touch, by shard."""
-    stretches = read_piece(work.shared(SUBSTRINGS, partition)).combine_chunks()
+    stretches = read_sealed(work.shared(SUBSTRINGS, partition)).combine_chunks()
     paths = [work.runs(SUBSTRINGS, shard) for shard in range(num_shards)]
     runs = read_partition(paths, partition, partitions, RUN_SCHEMA)
     repeats = _repeated(work, stretches, runs, bytes_min)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataprep.piece_files import read_piece
+from dataprep.sealed import read_sealed
 from dataprep.workspace import ROW_BITS, Workspace
 
 Rows = npt.NDArray[np.int64]
@@ -35,7 +35,7 @@ def ranked(work: Workspace, rows: Rows) -> Ranked:
     wanted = np.unique(rows)
     found = [pa.table({"row": pa.array([], pa.int64()), "id": pa.array([], pa.string())})]
     for shard in np.unique(wanted >> ROW_BITS).tolist():
-        table = read_piece(work.texts(shard), ["row", "precedence", "id"])
+        table = read_sealed(work.texts(shard), ["row", "precedence", "id"])
         start, stop = np.searchsorted(wanted, [shard << ROW_BITS, (shard + 1) << ROW_BITS])
         found.append(table.filter(pc.is_in(table["row"], pa.array(wanted[start:stop]))))
     if len(found) == 1:

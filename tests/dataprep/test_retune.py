@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from dataprep.contract import open_documents
+from dataprep.contract import cuts_files, iterate_tables, open_documents
+from dataprep.explain import explain
 from dataprep.retune import check, retune
 from dataprep.retune_preview import preview, print_preview
 from dataprep.run import run
@@ -201,6 +202,10 @@ def test_what_was_cut_is_put_back(
     assert before is not None
     assert {*before.facts["pieces"]} == {"spans", "substrings"}
     assert before.facts["dropped"]["spans.short"] > 0
+    documents = tmp_path / "a" / "documents"
+    piece = next(iterate_tables(documents, cuts_files(before))).to_pylist()[0]
+    told = explain(documents, piece["id"])
+    assert f"{piece['step']}, byte {piece['start']:,}, in {piece['survivor_id']} first" in told
     manifest = retune(recipe(tmp_path / "a", folder))
     assert manifest.files_digest == fresh("defaults").files_digest
     assert manifest.facts == fresh("defaults").facts

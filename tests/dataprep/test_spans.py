@@ -1,7 +1,6 @@
 """Spans: paragraphs, lines and sentences that stand earlier, against a dictionary of all pieces."""
 
 import itertools
-import json
 import random
 import re
 from collections.abc import Callable, Sequence
@@ -19,14 +18,11 @@ from dataprep import spans
 from dataprep.arrow_buffers import text_buffers
 from dataprep.config import Dataprep
 from dataprep.config_duplicates import NearDuplicates, Spans, Substrings
-from dataprep.explain import explain
+from dataprep.deduplicate import in_turn
 from dataprep.pieces import cut_pieces
-from dataprep.rehearsal import in_turn
-from dataprep.run import run
 from dataprep.span_kernels import LINES, PARAGRAPHS, SENTENCES, find_units
 from dataprep.word_characters import word_characters
-from dataprep.workspace import Workspace
-from launch.recipe import Recipe
+from dataprep.workspace import Layout, Workspace
 
 # As Python says them, without the kernels' state: what stands between two ends.
 BETWEEN = {
@@ -227,35 +223,11 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path: Path, run_pieces: RunPieces
     made = {path: path.read_bytes() for path in files}
     assert len(files) == 2 * 2 + 3 + 3 * 2 + 2 * 1
     draw = random.Random(1)
-    for _ in range(4):
+    for _ in range(2):
         gone = draw.sample(files, 5)
         for path in gone:
             path.unlink()
         times = {path: path.stat().st_mtime_ns for path in files if path not in gone}
-        cut_pieces(config, work, 2, in_turn)
+        cut_pieces(config, work, Layout(2, 3), in_turn)
         assert {path: path.read_bytes() for path in files} == made
         assert {path: path.stat().st_mtime_ns for path in times} == times
-
-
-def test_explain_tells_what_was_cut_and_where_it_stays(tmp_path: Path, ray_session: object) -> None:
-    shared = "This very line stands in both of them, word for word."
-    texts = [f"{shared}\nAnd this one is {name}, alone, and long enough." for name in "ab"]
-    (tmp_path / "a.jsonl").write_text("\n".join(json.dumps({"text": text}) for text in texts))
-    recipe = Recipe.from_dict(
-        {
-            "run": {"root": str(tmp_path)},
-            "sources": [{"name": "s", "kind": "jsonl", "paths": [f"{tmp_path}/a.jsonl"]}],
-            "dataprep": {
-                "languages": [], "presets": [], "spans": {"units": ["line"]},
-                "near_duplicates": {"enabled": False, "partitions": 2},
-            },
-        }
-    )  # fmt: skip
-    manifest = run(recipe)
-    assert manifest is not None
-    assert manifest.facts["pieces"] == {"spans": {"pieces": 1, "bytes": len(shared) + 1}}
-    told = [explain(tmp_path / "documents", f"s:a.jsonl#{row}") for row in (0, 1)]
-    cut = int("pieces cut out: 1" in told[1])
-    assert f"spans, byte 0, in s:a.jsonl#{1 - cut} first: {shared!r}" in told[cut]
-    assert "pieces cut out" not in told[1 - cut]
-    assert f"spans -{len(shared) + 1}" in told[cut]

@@ -31,7 +31,7 @@ _MAGIC = b"PAR1"
 _DIGEST_BYTES = 8
 
 
-class Piece:
+class SealedFile:
     """An open piece: `num_row_groups`, `metadata` of its schema, and rows that are checked."""
 
     def __init__(self, path: Path) -> None:
@@ -93,22 +93,22 @@ class Piece:
 
 
 @contextmanager
-def open_piece(path: Path) -> Iterator[Piece]:
+def open_sealed(path: Path) -> Iterator[SealedFile]:
     """The one way to read a piece. Raises `UserError` naming the file if it is damaged."""
-    piece = Piece(path)
+    piece = SealedFile(path)
     try:
         yield piece
     finally:
         piece._file.close()
 
 
-def read_piece(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    with open_piece(path) as piece:
+def read_sealed(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    with open_sealed(path) as piece:
         return piece.read(range(piece.num_row_groups), columns)
 
 
 @contextmanager
-def piece_writer(path: Path, schema: pa.Schema, **options: Any) -> Iterator[pq.ParquetWriter]:
+def sealed_writer(path: Path, schema: pa.Schema, **options: Any) -> Iterator[pq.ParquetWriter]:
     """The one way to write a piece; it has its name when the block has ended without an error.
 
     Read once, soon and whole: speed counts, and hashes and texts make no dictionary.
@@ -120,8 +120,8 @@ def piece_writer(path: Path, schema: pa.Schema, **options: Any) -> Iterator[pq.P
         _seal(temporary)
 
 
-def write_piece(path: Path, table: pa.Table, **options: Any) -> None:
-    with piece_writer(path, table.schema, **options) as writer:
+def write_sealed(path: Path, table: pa.Table, **options: Any) -> None:
+    with sealed_writer(path, table.schema, **options) as writer:
         writer.write_table(table, row_group_size=max(1, table.num_rows))
 
 
