@@ -13,6 +13,7 @@ Files of the documents stay as they are, and so does their digest: what was made
 still up to date. Repeated, the audit replaces the last one.
 """
 
+import contextlib
 import json
 import math
 import shutil
@@ -100,6 +101,9 @@ def measure(
     tasks = [(path, scratch / "sample.parquet", near) for path in paths]
     compared: list[Compared] = run(audit_tasks.compare, tasks, "compare")
     shutil.rmtree(scratch)
+    # What an interrupted run has left there is not ours.
+    with contextlib.suppress(OSError):
+        scratch.parent.rmdir()
     of_drops = sample["of_drops"]
     return {
         "seed": seed,
