@@ -36,6 +36,8 @@ pii.mode = "off"
 near_duplicates.jaccard = {jaccard}
 """
 _WORD = re.compile(r"\w+")
+_WORD_CHARACTER = re.compile(r"\w")
+_IDEOGRAPH = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U0003ffff]")
 
 
 @cache
@@ -63,10 +65,11 @@ def _written(name: str) -> dict[str, dict[str, Any]]:
         return {row["id"]: row for table in tables for row in table.to_pylist()}
 
 
-def shingles(text: str, characters: bool) -> set[str]:
-    """The 5-grams of a text, as the truth files define them."""
+def shingles(text: str) -> set[str]:
+    """The 5-grams of a text as the truth files define them: of characters where more than a tenth
+    of the word characters are Chinese or Japanese (among the licences, in English, a few are)."""
     lowered = text.lower()
-    if characters:
+    if 10 * len(_IDEOGRAPH.findall(lowered)) > len(_WORD_CHARACTER.findall(lowered)):
         joined = re.sub(r"\s+", "", lowered)
         return {joined[i : i + 5] for i in range(len(joined) - 4)}
     words = _WORD.findall(lowered)
@@ -92,7 +95,7 @@ def all_similarities(sets: list[set[str]]) -> npt.NDArray[np.float64]:
 def _compared(name: str) -> tuple[dict[str, int], npt.NDArray[np.float64]]:
     """Places of the documents by id, and their similarities."""
     rows = _written(name)
-    sets = [shingles(row["text"], characters=name.startswith("zh")) for row in rows.values()]
+    sets = [shingles(row["text"]) for row in rows.values()]
     return {key: place for place, key in enumerate(rows)}, all_similarities(sets)
 
 
