@@ -87,6 +87,8 @@ CHANGES: dict[str, Tables] = {
     "German": {"languages": ["de"], "presets": []},
     "jaccard": {"near_duplicates": {"jaccard": 0.95}},
     "bands": {"near_duplicates": {"bands": 20, "rows": 5}},
+    "simhash": {"near_duplicates": {"method": "simhash"}},
+    "shingles": {"near_duplicates": {"units": "words", "words": 3}},
     "no near-duplicates": {"near_duplicates": {"enabled": False}, "valid_fraction": 0.3},
 }
 
@@ -97,6 +99,8 @@ NAMES = [
     "no rules, all languages",
     pytest.param("no near-duplicates", marks=pytest.mark.slow),
     "bands",
+    "simhash",
+    pytest.param("shingles", marks=pytest.mark.slow),
     "defaults",
 ]
 
