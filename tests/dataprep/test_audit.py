@@ -171,7 +171,10 @@ def test_the_audit_is_shown_and_changes_no_file(tmp_path: Path) -> None:
     facts: dict[str, Any] = dict.fromkeys(
         ("documents_in", "kept", "bytes_in", "bytes_kept", "quarantined", "records_read"), 1
     )
-    facts |= {"duplicates": {"exact": 0, "near": 0}, "classifiers": {}}
+    facts |= {"duplicates": {"exact": 0, "near": 0}, "classifiers": {}, "pieces": {}}
+    facts["clusters"] = dict.fromkeys(("url", "text", "near", "clusters", "largest_cluster"), 0)
+    names = ("num_groups", "num_hot_groups", "num_cut", "largest_group")
+    facts["band_values"] = dict.fromkeys(names, 0)
     entries = (*manifest.files, *write_report(tmp_path, [], facts, {}))
     manifest = Manifest(KIND, VERSION, {}, (), entries, facts)
     for number in (40, 20):
