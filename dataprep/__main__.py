@@ -50,6 +50,23 @@ def review_command(
     print(review(load_recipe(target, overrides or ()), output))
 
 
+@app.command("audit")
+def audit_command(
+    target: Target,
+    overrides: Overrides = None,
+    documents: Annotated[
+        int, typer.Option("--documents", help="Documents, and near-duplicates, to sample.")
+    ] = 1000,
+    seed: Annotated[int, typer.Option("--seed", help="What the sample is drawn by.")] = 1,
+) -> None:
+    """Estimate which near-duplicates were missed, and whether the dropped ones were some."""
+    from dataprep.audit import audit
+    from dataprep.report_audit import summary
+    from launch.recipe import load_recipe
+
+    print(summary(audit(load_recipe(target, overrides or ()), documents, seed)))
+
+
 @app.command("explain")
 def explain_command(
     target: Target,

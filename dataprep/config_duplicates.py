@@ -19,7 +19,8 @@ NEAR_PRESETS: dict[str, dict[str, Any]] = {
     "fineweb": {"bands": 14, "rows": 8, "units": "words", "jaccard": 0.7},
     # Olmo 3 (duplodocus) and marin's datakit: 26 bands of 11, 5-grams.
     "dolma3": {"bands": 26, "rows": 11, "units": "words", "jaccard": 0.75},
-    # NeMo Curator and Nemotron-CC (arXiv 2412.02595): 20 bands of 13, 24 characters.
+    # NeMo Curator's fuzzy deduplication (docs.nvidia.com, 26.04; 24.12 had 5 characters) and
+    # Nemotron-CC (arXiv 2412.02595): 20 bands of 13, 24 characters.
     "nemo": {"bands": 20, "rows": 13, "units": "characters", "characters": 24, "jaccard": 0.8},
     # SlimPajama (Soboleva et al. 2023): 13-grams, Jaccard 0.8, datasketch's 9 bands of 13.
     "slimpajama": {"bands": 9, "rows": 13, "units": "words", "words": 13, "jaccard": 0.8},
@@ -80,9 +81,9 @@ class NearDuplicates(Model):
     """Bands, rows, shingles and jaccard as published; a key that is given has its own value."""
     method: Literal["minhash", "simhash"] = "minhash"
     """What proposes pairs: MinHash with bands and rows, or SimHash at a distance of bits."""
-    bands: int = Field(32, ge=1, le=1024)
+    bands: int = Field(24, ge=1, le=1024)
     """Bands of a signature."""
-    rows: int = Field(8, ge=1, le=64)
+    rows: int = Field(7, ge=1, le=64)
     """Hash values in a band."""
     simhash_distance: int = Field(3, ge=0, le=7)
     """For simhash: bits of 64 in which two fingerprints that are compared may differ."""

@@ -4,8 +4,8 @@
 
 A signature is cut into bands; documents that agree in all rows of a band share that band's value.
 Two documents of Jaccard similarity s share at least one with probability 1 - (1 - s^rows)^bands
-(Leskovec, Rajaraman, Ullman, Mining of Massive Datasets, 3.4.2): with 32 bands of 8 rows 0.997 at
-0.8, 0.42 at 0.6, 0.002 at 0.3. Whoever shares a band value is linked, and only proposed: what is
+(Leskovec, Rajaraman, Ullman, Mining of Massive Datasets, 3.4.2): with 24 bands of 7 rows 0.997 at
+0.8, 0.49 at 0.6, 0.005 at 0.3. Whoever shares a band value is linked, and only proposed: what is
 dropped is decided by `near_duplicates`.
 """
 

@@ -134,7 +134,10 @@ def print_plan(recipe: "Recipe", inputs: Sequence[Input], current: Manifest | No
         print(f"  sample  at most {recipe.dataprep.limit:,} records of them")
     print(f"  steps   {', '.join(shard.step_names(recipe.dataprep))}")
     if near.enabled:
-        print(f"  dedup   exact; {near.bands} bands of {near.rows} rows, Jaccard {near.jaccard:g}")
+        proposed = f"{near.bands} bands of {near.rows} rows"
+        if near.method == "simhash":
+            proposed = f"SimHash within {near.simhash_distance} bits"
+        print(f"  dedup   exact; {proposed}, {near.measure.capitalize()} {near.jaccard:g}")
     else:
         print("  dedup   exact")
     print(f"  workers {recipe.execution.workers}, Ray at {recipe.execution.ray_address}")

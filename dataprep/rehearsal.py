@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from dataprep import cuts, decontamination, deduplicate, lines, page_scan, pieces
+from dataprep import cuts, decontamination, deduplicate, lines, page_scan, pieces, simhash
 from dataprep.classifier import Name
 from dataprep.config import Columns, Dataprep, Source
 from dataprep.config_duplicates import Spans, Substrings
@@ -46,6 +46,7 @@ def rehearse(folder: Path) -> None:
     """Take three documents, two of them near-duplicates, through every task, in this process."""
     # What JSON lines and the presets below have no use for.
     page_scan.scan(_ENGLISH.encode())
+    simhash.band_values(simhash.fingerprints(pa.array([_ENGLISH], pa.large_string()))[0], 3)
     lines.edit(pa.array([_ENGLISH], pa.large_string()), np.array([True]), ("c4",), False)
     decontamination.rehearse(_ENGLISH)
     texts = [_ENGLISH, _ENGLISH + "And the mill turns.", _CHINESE]

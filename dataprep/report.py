@@ -13,9 +13,15 @@ from typing import Any
 from dataprep.presets import load_preset
 from dataprep.report_page import render
 from dataprep.summarize import KEPT, PAIR, Summary, merge, summarize
-from launch.manifest import FileEntry, commit_file, link_for_people, write_atomic
+from launch.manifest import (
+    FileEntry,
+    Manifest,
+    commit_file,
+    link_for_people,
+    write_atomic,
+)
 
-__all__ = ["Summary", "build", "merge", "summarize", "write_report"]
+__all__ = ["Summary", "build", "merge", "show_audit", "summarize", "write_report"]
 
 JSON_NAME = "report.json"
 HTML_NAME = "report.html"
@@ -193,3 +199,19 @@ def write_report(
         link_for_people(directory, name, entry.path)
         entries.append(entry)
     return tuple(entries)
+
+
+def show_audit(directory: Path, manifest: Manifest, audit: Mapping[str, Any]) -> None:
+    """Write the report with an audit's section under its plain names, over the run's links.
+
+    The report as the run wrote it stays in the file that the manifest names.
+    """
+    (name,) = (
+        entry.path
+        for entry in manifest.files
+        if entry.path.startswith("report-") and entry.path.endswith(".json")
+    )
+    report = json.loads((directory / name).read_text(encoding="utf-8"))
+    report["facts"]["audit"] = dict(audit)
+    write_atomic(directory / HTML_NAME, render(report))
+    write_atomic(directory / JSON_NAME, json.dumps(report, ensure_ascii=False, indent=1) + "\n")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dataprep import (
+    report_audit,
     report_contamination,
     report_duplicates,
     report_pieces,
@@ -27,6 +28,7 @@ _SECTIONS = (
     ("languages", "Languages", report_tables.languages),
     ("duplicates", "Duplicates", report_duplicates.duplicates),
     ("pieces", "Pieces", report_pieces.pieces),
+    ("audit", "Audit of duplicates", report_audit.audit),
     ("pii", "Personal data", report_tables.pii),
     ("contamination", "Evaluation sets", report_contamination.contamination),
     ("classifiers", "Classifiers", report_tables.classifiers),

@@ -91,6 +91,8 @@ CHANGES: dict[str, Tables] = {
         "survivors": {"order": ["length", "source"], "length": "shortest"},
         "exact": {"urls": True, "texts": False},
     },
+    "simhash": {"near_duplicates": {"method": "simhash"}},
+    "shingles": {"near_duplicates": {"units": "words", "words": 3}},
     "no near-duplicates": {"near_duplicates": {"enabled": False}, "valid_fraction": 0.3},
 }
 
@@ -102,6 +104,8 @@ NAMES = [
     pytest.param("no near-duplicates", marks=pytest.mark.slow),
     "bands",
     "survivors",
+    pytest.param("simhash", marks=pytest.mark.slow),
+    pytest.param("shingles", marks=pytest.mark.slow),
     "defaults",
 ]
 

@@ -67,7 +67,7 @@ def test_row_references_say_where_a_document_lies(tmp_path: Path) -> None:
     assert exchanged["row"].to_pylist() == [(5 << ROW_BITS) + row for row in range(9)]
     assert exchanged["id"].equals(staged["id"])
     bands = pq.read_table(work.bands(5))
-    assert np.unique(bands["row"], return_counts=True)[1].tolist() == [32] * 9
+    assert np.unique(bands["row"], return_counts=True)[1].tolist() == [24] * 9
     counted = read_counts(work, [5])
     text_bytes = sum(len(text.encode()) for text in texts)
     assert counted == {
