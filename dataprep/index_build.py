@@ -34,6 +34,7 @@ from dataprep.index import (
     TEXT_SCHEMA,
     VERSION,
     check_settings,
+    near_of,
     read_index,
     settings_of,
 )
@@ -144,11 +145,8 @@ def _settings(recipe: "Recipe", documents: Manifest) -> dict[str, Any]:
 def _work(directory: Path, documents: Manifest, settings: dict[str, Any]) -> Work:
     code = [digest_file(path) for path in sorted(Path(__file__).parent.glob("*.py"))]
     name = digest_json([documents.files_digest, settings, code]).removeprefix("xxh3_128:")
-    kept = _kept(documents)
-    # Of either method: the width of what the documents have stored.
-    near = documents.config["dataprep"]["near_duplicates"]
-    num_bands = near["bands"] if near["method"] == "minhash" else 20
-    num_partitions = max(1, -(-kept * num_bands // _FILE_RECORDS))
+    records = _kept(documents) * signature.num_bands(near_of(settings))
+    num_partitions = max(1, -(-records // _FILE_RECORDS))
     segment = documents.files_digest.removeprefix("xxh3_128:")[:16]
     return Work(directory / "work" / name, directory, segment, num_partitions)
 

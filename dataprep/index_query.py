@@ -6,7 +6,7 @@ batches of about 64 MB: memory is that of a batch, and a large batch reads the i
 where a small one reads a megabyte for each band of a document.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from dataprep import normalize, pii, signature
 from dataprep.config import Columns, Dataprep, Normalize, Pii, Source
 from dataprep.config_duplicates import NearDuplicates
 from dataprep.exact import hash_halves
-from dataprep.index import Index, open_index, read_index
+from dataprep.index import Index, near_of, open_index, read_index
 from dataprep.index_match import best_matches
 from dataprep.read import read_shard, shards
 from dataprep.step import Step, alive, apply_chain
@@ -25,7 +25,6 @@ from launch.config import parse_model
 from launch.log import get_logger
 
 _BATCH_BYTES = 64 << 20
-_SETTINGS = ("units", "words", "characters", "method", "bands", "rows", "simhash_distance")
 
 
 def query(
@@ -49,14 +48,6 @@ def query(
     ]
     for table in _batches(paths):
         yield from _answers(index, table, steps, near)
-
-
-def near_of(settings: Mapping[str, Any], jaccard: float | None) -> NearDuplicates:
-    """The recipe's table of near-duplicates that an index was made with, from `settings_of`."""
-    tables = {key: settings[key] for key in _SETTINGS if key in settings}
-    if jaccard is not None:
-        tables["jaccard"] = jaccard
-    return parse_model(NearDuplicates, tables, "query")
 
 
 def _batches(paths: Sequence[str]) -> Iterator[pa.Table]:
