@@ -14,6 +14,7 @@ from dataprep import index_build
 from dataprep.index import open_index, read_index
 from dataprep.index_build import extend
 from dataprep.index_query import query
+from dataprep.retune import retune
 from dataprep.run import run
 from launch.errors import UserError
 from launch.manifest import Manifest
@@ -38,6 +39,8 @@ def write_corpus(path: Path, families: range, seed: int) -> dict[str, str]:
     draw = random.Random(seed)
     texts = [text for number in families for text in draw.sample(family(number, draw), k=3)]
     draw.shuffle(texts)
+    line = "a line that some of these pages share word for word"
+    texts[:9] = [f"{text}\n{line}" for text in texts[:9]]
     texts += ["four words, no more", f"a short one of {seed}"]
     named = {f"{path.name}{number}": text for number, text in enumerate(texts)}
     path.mkdir(parents=True)
@@ -90,7 +93,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory, ray_session: object) -> Pat
     write_corpus(folder / "a", range(12), seed=1)
     write_corpus(folder / "b", range(6, 18), seed=2)
     made(recipe(folder, "run_a", "a"))
-    made(recipe(folder, "run_b", "b"))
     extend(recipe(folder, "run_a", "a"), folder / "old")
     made(recipe(folder, "against", "b", indexes=[str(folder / "old")]))
     return folder
@@ -106,10 +108,11 @@ def test_a_run_against_an_index_is_a_run_over_both(folder: Path) -> None:
     reasons = {row["drop_reason"] for row in dropped.values()}
     assert reasons == {"exact.duplicate", "near_duplicates.jaccard"}
     survivors = {f"index:old/{key}": row for key, row in alone.items()} | kept
-    of_index = 0
+    of_index = set()
     for row in dropped.values():
         survivor = survivors[row["survivor_id"]]
-        of_index += row["survivor_id"].startswith("index:")
+        if row["survivor_id"].startswith("index:"):
+            of_index.add((row["drop_reason"], row["id"]))
         assert row["cluster_id"] == row["survivor_id"]
         if row["drop_reason"] == "exact.duplicate":
             assert row["text"] == survivor["text"]
@@ -117,9 +120,33 @@ def test_a_run_against_an_index_is_a_run_over_both(folder: Path) -> None:
             value = similarity(row["text"], survivor["text"])
             assert row["drop_value"] == pytest.approx(value)
             assert value >= 0.8
-    assert 5 < of_index < len(dropped)
+    assert {reason for reason, _ in of_index} == reasons
+    assert 5 < len(of_index) < len(dropped)
     for left, right in itertools.product(kept.values(), survivors.values()):
         assert left is right or similarity(left["text"], right["text"]) < 0.9
+
+
+def test_retune_adds_an_index_and_takes_it_away(folder: Path) -> None:
+    """Also where the index holds several segments and the texts of documents that were cut."""
+    cut = {"spans": {"units": ["line"]}}
+    assert made(recipe(folder, "run_cut", "b", **cut)).facts["pieces"]["spans"]["pieces"]
+    extend(recipe(folder, "run_cut", "b", **cut), folder / "more")
+    extend(recipe(folder, "run_a", "a"), folder / "more")
+    indexed: dict[str, Any] = {"indexes": [str(folder / "old"), str(folder / "more")]}
+    plain = made(recipe(folder, "retuned", "b"))
+    stored = {
+        text
+        for path in (folder / "more").glob("segments/*/texts/*.parquet")
+        for text in pq.read_table(path)["text"].to_pylist()
+    }
+    assert stored >= {row["text"] for row in rows(recipe(folder, "retuned", "b"), "kept").values()}
+    with_indexes = retune(recipe(folder, "retuned", "b", **indexed))
+    fresh = made(recipe(folder, "fresh", "b", **indexed))
+    assert with_indexes.files_digest == fresh.files_digest != plain.files_digest
+    assert with_indexes.inputs == fresh.inputs
+    # All of b is indexed.
+    assert fresh.facts["kept"] == 0
+    assert retune(recipe(folder, "retuned", "b")).files_digest == plain.files_digest
 
 
 def test_a_query_finds_what_comparing_all_finds(folder: Path) -> None:
@@ -154,7 +181,7 @@ def test_a_query_finds_what_comparing_all_finds(folder: Path) -> None:
 def test_the_order_of_extending_leaves_no_trace(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first, second = recipe(folder, "run_a", "a"), recipe(folder, "run_b", "b")
+    first, second = recipe(folder, "run_a", "a"), recipe(folder, "against", "b")
     old = read_index(folder / "old")
     extend(first, tmp_path / "x")
     both = extend(second, tmp_path / "x")
