@@ -25,6 +25,8 @@ _BASE_3 = np.uint64(0x9E3779B97F4A7C15**3 % 2**64)
 _BASE_5 = np.uint64(0x9E3779B97F4A7C15**5 % 2**64)
 # A run that is found again from its next anchor is told by the last ones recorded.
 _REMEMBERED = 16
+# A text of one word over and over has as many runs with an item of such words as it has words.
+_RUNS_MAX = 1 << 16
 # Units that a changed place may have, in the text and in the part together: two words for two.
 _SKIPPED_MAX = 4
 
@@ -103,8 +105,8 @@ def find_runs(
     first unit in the text, first unit in the part, number of units, and the first byte and the byte
     after the last in the row's text.
 
-    Of a part with companions a run counts only where each of them stands whole within `near` units
-    of it.
+    A text with 65,536 runs is not searched further. Of a part with companions a run counts only
+    where each of them stands whole within `near` units of it.
     """
     runs = np.empty((64, 7), np.int64)
     size = 0
@@ -117,6 +119,8 @@ def find_runs(
                 continue
             wanted = anchor_hashes(units, np.arange(len(units) - length + 1), length)
             for at in range(len(wanted)):
+                if size - first_of_row >= _RUNS_MAX:
+                    break
                 place = find_key(bitmap, slots, keys, wanted[at])
                 if place < 0:
                     continue

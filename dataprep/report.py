@@ -22,7 +22,10 @@ HTML_NAME = "report.html"
 VERSION = 1
 # Steps in the order in which a document meets them; between them stand the recipe's presets.
 STEPS_BEFORE = ("normalize", "language", "content", "urls", "lines")
-STEPS_AFTER = ("pii", "decontamination", "quality", "toxicity", "exact", "near_duplicates")
+STEPS_AFTER = (
+    "pii", "decontamination", "quality", "toxicity", "exact", "near_duplicates", "spans",
+    "substrings",
+)  # fmt: skip
 _SCORES = {
     "language": "language_score",
     "decontamination": "decontamination_score",
@@ -67,6 +70,7 @@ def build(
         "edits": summary["edits"],
         "pii": summary["pii"],
         "contamination": summary["contamination"],
+        "clusters": summary["clusters"],
         "histograms": summary["histograms"],
         "signal_thresholds": _signal_thresholds(
             summary["histograms"],

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dataprep import report_contamination, report_signals, report_tables
+from dataprep import report_contamination, report_duplicates, report_signals, report_tables
 from dataprep.report_markup import count, share, size
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
@@ -19,7 +19,7 @@ _SECTIONS = (
     ("edits", "Edits", report_tables.edits),
     ("sources", "Sources", report_tables.sources),
     ("languages", "Languages", report_tables.languages),
-    ("duplicates", "Duplicates", report_signals.duplicates),
+    ("duplicates", "Duplicates", report_duplicates.duplicates),
     ("pii", "Personal data", report_tables.pii),
     ("contamination", "Evaluation sets", report_contamination.contamination),
     ("classifiers", "Classifiers", report_tables.classifiers),

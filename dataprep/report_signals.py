@@ -7,30 +7,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from dataprep.report_charts import chart
-from dataprep.report_markup import KEY, count, decimal, details, escape, row, sampled, share, table
-
-
-def duplicates(report: Mapping[str, Any]) -> str:
-    """Numbers of duplicates, and how similar they are to what is kept."""
-    facts = report["facts"]["duplicates"]
-    total = report["facts"]["documents_in"]
-    rows = [
-        row(name, f"#{count(facts[key])}", f"#{share(facts[key], total)}")
-        for name, key in (
-            ("the same text as a kept document", "exact"),
-            ("nearly the same text as a kept document", "near"),
-        )
-    ]
-    numbers = table(("dropped because there is", "#documents", "#of all"), rows)
-    figure = _figure(report, "survivor_jaccard", "similarity to the kept document (Jaccard)")
-    return numbers + f'<div class="charts">{figure}</div>'
+from dataprep.report_markup import KEY, count, decimal, details, escape, sampled
 
 
 def signals(report: Mapping[str, Any]) -> str:
     """A histogram for each signal: those that rules read, then the others, folded by step."""
     read_by = report["signal_thresholds"]
     names = [name for name in report["histograms"] if name != "survivor_jaccard"]
-    judged = "".join(_figure(report, name, "") for name in names if name in read_by)
+    judged = "".join(figure(report, name, "") for name in names if name in read_by)
     others: dict[str, list[str]] = {}
     for name in names:
         if name not in read_by:
@@ -39,7 +23,7 @@ def signals(report: Mapping[str, Any]) -> str:
         details(
             step,
             f"{len(group)} more, which no rule reads",
-            f'<div class="charts">{"".join(_figure(report, name, "") for name in group)}</div>',
+            f'<div class="charts">{"".join(figure(report, name, "") for name in group)}</div>',
         )
         for step, group in others.items()
     )
@@ -51,7 +35,8 @@ def signals(report: Mapping[str, Any]) -> str:
     return intro + KEY + f'<div class="charts">{judged}</div>' + folded
 
 
-def _figure(report: Mapping[str, Any], name: str, words: str) -> str:
+def figure(report: Mapping[str, Any], name: str, words: str) -> str:
+    """The histogram of one signal, with the thresholds of the rules that read it."""
     if name not in report["histograms"]:
         return ""
     rules = report["signal_thresholds"].get(name, [])

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataprep import histogram, report_contamination
+from dataprep import histogram, report_contamination, report_duplicates
 from dataprep.contract import document_fields, iterate_tables
 
 KEPT = "kept"
@@ -29,6 +29,7 @@ PAIR = "\x1f"
 _TALLIES = (
     "groups", "sources", "languages", "source_languages", "language_groups", "edits", "pii",
     "contamination",
+    "clusters",
 )  # fmt: skip
 
 Summary = dict[str, Any]
@@ -94,6 +95,7 @@ def summarize_table(table: pa.Table) -> Summary:
         },
         "pii": pii,
         "contamination": report_contamination.tally(table),
+        "clusters": report_duplicates.tally(table),
         "samples": _samples(table, groups),
     }
 

@@ -75,6 +75,9 @@ def facts_of(table: pa.Table) -> dict[str, Any]:
         "bytes_kept": 500,
         "bytes_removed": {"pii": -2},
         "duplicates": {"exact": 0, "near": 4},
+        "clusters": {"url": 1, "text": 2, "near": 4, "clusters": 3, "largest_cluster": 12},
+        "band_values": {"num_groups": 9, "num_hot_groups": 1, "num_cut": 5, "largest_group": 12},
+        "pieces": {"spans": {"pieces": 3, "bytes": 2048}},
         "classifiers": {
             "toxicity": {
                 "training": {"positive": 3, "negative": 4},
@@ -86,6 +89,23 @@ def facts_of(table: pa.Table) -> dict[str, Any]:
 
 
 CONFIG = Dataprep().model_dump(mode="json")
+
+
+def test_clusters_are_counted_by_size_at_their_survivors() -> None:
+    table = documents(6)
+    sizes = pa.array([2, 2, None, 4, 12, 120], pa.int64())
+    place = table.schema.get_field_index("cluster_size")
+    table = table.set_column(place, table.schema.field(place), sizes)
+    report = build([summarize_table(table), summarize_table(table)], facts_of(table), CONFIG)
+    # Rows 0 and 3 are dropped.
+    assert report["clusters"] == {
+        "10": {"clusters": 2, "documents": 24},
+        "100": {"clusters": 2, "documents": 240},
+        "2": {"clusters": 2, "documents": 4},
+    }
+    page = render(report)
+    for shown in ("10 to 99", "100 to 999", "compared in parts", "spans", "2.0 kB"):
+        assert shown in page, shown
 
 
 def test_numbers_are_those_of_the_table() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -223,7 +224,10 @@ def test_what_was_cut_out_since_is_said_to_be(
             for text in rows["text"].to_pylist()
         ]
         place = rows.schema.get_field_index("text")
-        pq.write_table(rows.set_column(place, rows.schema.field(place), [texts]), path)
+        pq.write_table(
+            rows.set_column(place, rows.schema.field(place), pa.array(texts, pa.large_string())),
+            path,
+        )
         size = path.stat().st_size
         document = json.loads((root / "documents" / "manifest.json").read_text())
         for entry in document["files"]:
