@@ -19,7 +19,7 @@ from dataprep.config_duplicates import NearDuplicates
 from dataprep.exact import hash_halves
 from dataprep.index import Index, near_of, open_index, read_index
 from dataprep.index_match import best_matches
-from dataprep.read import read_shard, shards
+from dataprep.read import number_rows, read_shard, shards
 from dataprep.step import Step, alive, apply_chain
 from launch.config import parse_model
 from launch.log import get_logger
@@ -53,7 +53,7 @@ def query(
 def _batches(paths: Sequence[str]) -> Iterator[pa.Table]:
     source = Source(name="query", kind="jsonl", paths=tuple(paths), columns=Columns(meta=("id",)))
     waiting: list[pa.Table] = []
-    for shard in shards([source], Path.cwd()):
+    for shard in number_rows(shards([source], Path.cwd()), [source]):
         for table, refused in read_shard(shard, source, Dataprep()):
             for row in refused.to_pylist():
                 get_logger("dataprep").warning(
