@@ -9,7 +9,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dataprep import report_contamination, report_duplicates, report_signals, report_tables
+from dataprep import (
+    report_contamination,
+    report_duplicates,
+    report_pieces,
+    report_signals,
+    report_tables,
+)
 from dataprep.report_markup import count, share, size
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
@@ -20,6 +26,7 @@ _SECTIONS = (
     ("sources", "Sources", report_tables.sources),
     ("languages", "Languages", report_tables.languages),
     ("duplicates", "Duplicates", report_duplicates.duplicates),
+    ("pieces", "Pieces", report_pieces.pieces),
     ("pii", "Personal data", report_tables.pii),
     ("contamination", "Evaluation sets", report_contamination.contamination),
     ("classifiers", "Classifiers", report_tables.classifiers),
