@@ -70,7 +70,7 @@ def deduplicate(work: Workspace, config: Dataprep, layout: Layout, run_tasks: Ru
         candidates.write_shingles,
         [
             (work.shingles(shard), (work, layout, shard, num_batches, config))
-            for shard in (range(layout.num_shards) if num_batches else ())
+            for shard in (layout.shards if num_batches else ())
         ],
         "shingles of candidates",
     )

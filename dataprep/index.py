@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 
 from dataprep.config_duplicates import NearDuplicates
 from dataprep.contract import SHINGLING_VERSION
+from launch.config import parse_model
 from launch.errors import UserError
 from launch.manifest import Manifest, read_manifest
 
@@ -77,6 +78,14 @@ def settings_of(near: NearDuplicates) -> dict[str, Any]:
     keys += ["bands", "rows"] if near.method == "minhash" else ["simhash_distance"]
     found: dict[str, Any] = {key: getattr(near, key) for key in keys}
     return {"shingling_version": SHINGLING_VERSION, **found, "seed": SEED}
+
+
+def near_of(settings: Mapping[str, Any], jaccard: float | None = None) -> NearDuplicates:
+    """The recipe's table of near-duplicates that an index was made with, from `settings_of`."""
+    tables = {key: settings[key] for key in NearDuplicates.model_fields if key in settings}
+    if jaccard is not None:
+        tables["jaccard"] = jaccard
+    return parse_model(NearDuplicates, tables, "query")
 
 
 def read_index(directory: Path) -> Manifest:

@@ -13,18 +13,15 @@ of their names, so that the order in which they were added leaves no trace.
 import json
 import secrets
 import shutil
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from dataprep import contract, signature
-from dataprep.cuts import StoredPieces, restored
 from dataprep.exact import hash_halves
 from dataprep.exchange import open_exchange, partition_of, read_partition
 from dataprep.index import (
@@ -34,10 +31,12 @@ from dataprep.index import (
     TEXT_SCHEMA,
     VERSION,
     check_settings,
+    near_of,
     read_index,
     settings_of,
 )
-from dataprep.stored import CUTS, StoredShard, read_stored, stored_shards
+from dataprep.index_documents import as_stored, in_groups, kept_documents
+from dataprep.stored import StoredShard, stored_shards
 from dataprep.workspace import committed
 from launch.errors import UserError
 from launch.lock import lock
@@ -57,13 +56,9 @@ from launch.manifest import (
 if TYPE_CHECKING:
     from launch.recipe import Execution, Recipe
 
-# A candidate costs one row group: small ones are read fast, but each has about 1 KB of its own.
-_TEXT_GROUP_BYTES = 1 << 17
 # Records in one file of band values, and in one row group of it: 1 MB, read for a single query.
 _FILE_RECORDS = 1 << 22
 _GROUP_RECORDS = 1 << 16
-_COLUMNS = ["id", "content_hash", "source", "text", "drop_reason"]
-_SCORED = [signature.TEXT_HASH, signature.NUM_SHINGLES, signature.BANDS]
 
 
 @dataclass(frozen=True)
@@ -144,11 +139,8 @@ def _settings(recipe: "Recipe", documents: Manifest) -> dict[str, Any]:
 def _work(directory: Path, documents: Manifest, settings: dict[str, Any]) -> Work:
     code = [digest_file(path) for path in sorted(Path(__file__).parent.glob("*.py"))]
     name = digest_json([documents.files_digest, settings, code]).removeprefix("xxh3_128:")
-    kept = _kept(documents)
-    # Of either method: the width of what the documents have stored.
-    near = documents.config["dataprep"]["near_duplicates"]
-    num_bands = near["bands"] if near["method"] == "minhash" else 20
-    num_partitions = max(1, -(-kept * num_bands // _FILE_RECORDS))
+    records = _kept(documents) * signature.num_bands(near_of(settings))
+    num_partitions = max(1, -(-records // _FILE_RECORDS))
     segment = documents.files_digest.removeprefix("xxh3_128:")[:16]
     return Work(directory / "work" / name, directory, segment, num_partitions)
 
@@ -210,8 +202,8 @@ def write_texts(work: Work, number: int, shard: StoredShard, first: int) -> None
             write_statistics=False,
         ) as texts,
     ):
-        for table in _kept_documents(shard):
-            for part in _in_groups(_texts(table)):
+        for table in kept_documents(shard):
+            for part in in_groups(as_stored(table)):
                 texts.write_table(part, row_group_size=part.num_rows)
             at, values = signature.band_values(table)
             numbers = np.repeat(document + at, values.shape[1])
@@ -226,36 +218,6 @@ def write_texts(work: Work, number: int, shard: StoredShard, first: int) -> None
     if document > first:
         files.append(work.commit(temporary, "texts", number, document - first))
     _mark(work.done("shards", number), files)
-
-
-def _kept_documents(shard: StoredShard) -> Iterator[pa.Table]:
-    """The kept documents of a shard with their signatures and the texts that these are of."""
-    pieces = StoredPieces(shard.files.get(CUTS))
-    rows = 0
-    for table in read_stored(shard, _COLUMNS, _SCORED):
-        cut_out = pieces.take(rows, rows + table.num_rows)
-        rows += table.num_rows
-        place = table.schema.get_field_index("text")
-        table = table.set_column(place, "text", restored(table["text"], cut_out))
-        table = table.filter(pc.is_null(table["drop_reason"])).combine_chunks()
-        if table.num_rows:
-            yield table
-
-
-def _texts(table: pa.Table) -> pa.Table:
-    """Kept documents with their signatures, as the index stores them (`TEXT_SCHEMA`)."""
-    scored = {"text_hash": signature.TEXT_HASH, "num_shingles": signature.NUM_SHINGLES}
-    columns = {name: table[scored.get(name, name)] for name in TEXT_SCHEMA.names}
-    return pa.table(columns).cast(TEXT_SCHEMA)
-
-
-def _in_groups(table: pa.Table) -> Iterator[pa.Table]:
-    """`table` in runs of rows of about `_TEXT_GROUP_BYTES`, and at least one row."""
-    ends = np.cumsum(pc.binary_length(table["text"]).to_numpy())
-    group = (ends - 1) // _TEXT_GROUP_BYTES
-    starts = np.flatnonzero(np.diff(group, prepend=-1))
-    for start, stop in zip(starts, [*starts[1:], table.num_rows], strict=True):
-        yield table.slice(start, stop - start)
 
 
 def sort_partition(work: Work, partition: int, num_shards: int) -> None:

@@ -6,7 +6,7 @@ batches of about 64 MB: memory is that of a batch, and a large batch reads the i
 where a small one reads a megabyte for each band of a document.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +17,14 @@ from dataprep import normalize, pii, signature
 from dataprep.config import Columns, Dataprep, Normalize, Pii, Source
 from dataprep.config_duplicates import NearDuplicates
 from dataprep.exact import hash_halves
-from dataprep.index import Index, open_index, read_index
+from dataprep.index import Index, near_of, open_index, read_index
 from dataprep.index_match import best_matches
-from dataprep.read import read_shard, shards
+from dataprep.read import number_rows, read_shard, shards
 from dataprep.step import Step, alive, apply_chain
 from launch.config import parse_model
 from launch.log import get_logger
 
 _BATCH_BYTES = 64 << 20
-_SETTINGS = ("units", "words", "characters", "method", "bands", "rows", "simhash_distance")
 
 
 def query(
@@ -51,18 +50,10 @@ def query(
         yield from _answers(index, table, steps, near)
 
 
-def near_of(settings: Mapping[str, Any], jaccard: float | None) -> NearDuplicates:
-    """The recipe's table of near-duplicates that an index was made with, from `settings_of`."""
-    tables = {key: settings[key] for key in _SETTINGS if key in settings}
-    if jaccard is not None:
-        tables["jaccard"] = jaccard
-    return parse_model(NearDuplicates, tables, "query")
-
-
 def _batches(paths: Sequence[str]) -> Iterator[pa.Table]:
     source = Source(name="query", kind="jsonl", paths=tuple(paths), columns=Columns(meta=("id",)))
     waiting: list[pa.Table] = []
-    for shard in shards([source], Path.cwd()):
+    for shard in number_rows(shards([source], Path.cwd()), [source]):
         for table, refused in read_shard(shard, source, Dataprep()):
             for row in refused.to_pylist():
                 get_logger("dataprep").warning(

@@ -128,9 +128,10 @@ def gather(work: Workspace, layout: Layout, config: Dataprep, shard: int, segmen
         numbers.append(np.unique(pairs["document"].to_numpy()))
     documents = np.unique(np.concatenate(numbers))
     order = np.zeros(len(documents), np.uint64)
+    # What is opened first has its name last.
     with (
-        sealed_writer(work.staged(shard), _STAGED_SCHEMA) as staged,
         open_exchange(work.texts(shard), exact.TEXT_SCHEMA, partitions) as texts,
+        sealed_writer(work.staged(shard), _STAGED_SCHEMA) as staged,
     ):
         if config.exact.urls:
             # An index knows no URLs.
