@@ -116,7 +116,7 @@ class Spans(Model):
     """Table `[dataprep.spans]`: pieces of text that several documents share word for word."""
 
     units: tuple[Literal["paragraph", "line", "sentences"], ...] = ()
-    """What is compared, in turn; of pieces that are there twice all but the first are cut out."""
+    """What is compared; of pieces that are there twice all but the first are cut out."""
     sentences: int = Field(3, ge=1, le=20)
     """For `sentences`: sentences in a row that are one piece (C4: 3)."""
     characters_min: int = Field(20, ge=1)

@@ -42,12 +42,16 @@ _SCORES = {
 
 
 def build(
-    summaries: Iterable[Mapping[str, Any]], facts: Mapping[str, Any], config: Mapping[str, Any]
+    summaries: Iterable[Mapping[str, Any]],
+    facts: Mapping[str, Any],
+    config: Mapping[str, Any],
+    pieces: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The content of report.json.
 
     `facts` are those of `conservation`; `config` is the recipe's table `dataprep` as JSON types,
     from which the thresholds are read. More facts (of classifiers, say) are passed through.
+    `pieces` are the commonest that were cut out (`report_pieces`).
     """
     summary = merge([])
     for part in summaries:
@@ -59,6 +63,7 @@ def build(
         "version": VERSION,
         "limit": config.get("limit"),
         "facts": dict(facts),
+        "pieces": dict(pieces or {}),
         "funnel": _funnel(summary["groups"], config.get("presets", [])),
         "reasons": [
             {
@@ -172,13 +177,14 @@ def write_report(
     summaries: Iterable[Mapping[str, Any]],
     facts: Mapping[str, Any],
     config: Mapping[str, Any],
+    pieces: Mapping[str, Any] | None = None,
 ) -> tuple[FileEntry, ...]:
     """Write the report in both forms into `directory`; their entries for the manifest.
 
     `report.json` and `report.html` are links to the files with digests in their names, so that an
     interrupted build with --force leaves the old manifest's files as they were.
     """
-    report = build(summaries, facts, config)
+    report = build(summaries, facts, config, pieces)
     contents = {
         JSON_NAME: json.dumps(report, ensure_ascii=False, indent=1) + "\n",
         HTML_NAME: render(report),

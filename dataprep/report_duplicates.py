@@ -1,4 +1,4 @@
-"""The report's section on duplicates: what was dropped for what, clusters by size, pieces cut out.
+"""The report's section on duplicates: what was dropped for what, clusters by size.
 
 In: written documents, for the tally that adds up over parts; then the content of report.json.
 """
@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataprep.report_markup import count, escape, row, share, size, table
+from dataprep.report_markup import count, row, share, table
 from dataprep.report_signals import figure
 
 # Least size of each class of clusters; a cluster has two documents or more.
@@ -34,7 +34,7 @@ def tally(documents: pa.Table) -> dict[str, dict[str, int]]:
 
 
 def duplicates(report: Mapping[str, Any]) -> str:
-    """Numbers of duplicates, how similar they are to what is kept, clusters, bands, pieces."""
+    """Numbers of duplicates, how similar they are to what is kept, clusters, bands."""
     facts, total = report["facts"], report["facts"]["documents_in"]
     clusters = facts["clusters"]
     rows = [
@@ -49,7 +49,7 @@ def duplicates(report: Mapping[str, Any]) -> str:
     drawing = figure(report, "survivor_jaccard", "similarity to the kept document (Jaccard)")
     return (
         f'{numbers}<div class="charts">{drawing}</div>'
-        f"{_clusters(report)}{_bands(facts['band_values'])}{_pieces(facts['pieces'])}"
+        f"{_clusters(report)}{_bands(facts['band_values'])}"
     )
 
 
@@ -93,17 +93,3 @@ def _bands(facts: Mapping[str, int]) -> str:
         f"<p>{count(facts['num_groups'])} band values were shared, the commonest by "
         f"{count(facts['largest_group'])} documents.{cut}</p>"
     )
-
-
-def _pieces(facts: Mapping[str, Mapping[str, int]]) -> str:
-    if not facts:
-        return ""
-    rows = [
-        row(f"<code>{escape(step)}</code>", f"#{count(own['pieces'])}", f"#{size(own['bytes'])}")
-        for step, own in facts.items()
-    ]
-    intro = (
-        "<p>Pieces of documents that stand at an earlier place too were cut out; they lie in "
-        "<code>cuts/</code> beside the documents.</p>"
-    )
-    return intro + table(("step", "#pieces", "#text"), rows)

@@ -13,6 +13,7 @@ from dataprep import (
     report_audit,
     report_contamination,
     report_duplicates,
+    report_pieces,
     report_signals,
     report_tables,
 )
@@ -27,6 +28,7 @@ _SECTIONS = (
     ("languages", "Languages", report_tables.languages),
     ("duplicates", "Duplicates", report_duplicates.duplicates),
     ("audit", "Audit of duplicates", report_audit.audit),
+    ("pieces", "Pieces", report_pieces.pieces),
     ("pii", "Personal data", report_tables.pii),
     ("contamination", "Evaluation sets", report_contamination.contamination),
     ("classifiers", "Classifiers", report_tables.classifiers),

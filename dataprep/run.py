@@ -158,6 +158,7 @@ def finish(
         indexed,
         pieces,
         report,
+        report_pieces,
         shard,
         stage,
         survivors,
@@ -191,13 +192,13 @@ def finish(
     facts = conservation(merge_counts([part for _, part in written]), **counts)
     facts["shards"] = num_shards
     facts |= duplicates
-    facts["pieces"] = cuts.piece_facts(
-        [directory / entry.path for entry in entries if entry.path.startswith("cuts/")]
-    )
+    cut_out = [directory / entry.path for entry in entries if entry.path.startswith("cuts/")]
+    facts["pieces"] = cuts.piece_facts(cut_out)
     facts["classifiers"] = {name: model.facts for name, model in trained.items()}
     if recipe.dataprep.decontamination.mode != "off":
         facts["decontamination"] = decontamination.facts(recipe.dataprep)
-    entries += report.write_report(directory, summaries, facts, config["dataprep"])
+    often = report_pieces.commonest(cut_out)
+    entries += report.write_report(directory, summaries, facts, config["dataprep"], often)
     manifest = Manifest(KIND, VERSION, config, tuple(inputs), tuple(entries), facts)
     write_manifest(directory, manifest)
     shutil.rmtree(work.directory.parent)

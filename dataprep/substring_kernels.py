@@ -153,6 +153,43 @@ def _hash(data, at, length):
 
 
 @kernel
+def _until_met(
+    data, begin, window, count, rolling, rolled, length, outgoing, table, first, owner, room
+):  # fmt: skip
+    """Put windows from `window` on into the table until one is met that stands there, or `room`
+    for others has gone: that window, its hash, its slot or -1, and the room left.
+
+    `rolled` says whether `rolling` is the hash of the window before. A loop of its own, in which no
+    array is replaced: with growing arrays in it, it took twice as long (2026-11-24).
+    """
+    keys, places, owners = table
+    mask = np.uint64(len(keys) - 1)
+    while window < count:
+        at = begin + window
+        if rolled:
+            rolling = rolling * _BASE + np.uint64(data[at + length - 1])
+            rolling -= outgoing * np.uint64(data[at - 1])
+        else:
+            rolling = _hash(data, at, length)
+            rolled = True
+        key = finish_hash(rolling)
+        slot = np.int64(key & mask)
+        while places[slot] != _EMPTY:
+            if keys[slot] == key and _equal(data, places[slot], at, length):
+                return window, rolling, slot, room
+            slot = (slot + 1) & np.int64(mask)
+        if room == 0:
+            break
+        first[at] = True
+        keys[slot] = key
+        places[slot] = at
+        owners[slot] = owner
+        room -= 1
+        window += 1
+    return window, rolling, -1, room
+
+
+@kernel
 def find_repeated(data, groups, begins, counts, length):
     """Windows that stand earlier: stretch, first window, windows and the stretch of the first
     occurrence, int64 [4, found].
@@ -163,57 +200,40 @@ def find_repeated(data, groups, begins, counts, length):
     group's different ones, and compared byte by byte: the answer does not depend on the hash.
     """
     outgoing = _power(length)
-    slots = _SLOTS_MIN
-    keys = np.empty(slots, np.uint64)
-    places = np.full(slots, _EMPTY, np.int64)
-    owners = np.empty(slots, np.int64)
-    filled = 0
+    table = _new_table(_SLOTS_MIN)
+    room = _SLOTS_MIN // 2
     first = np.zeros(len(data), np.bool_)  # where a window begins that stands nowhere earlier
     found = np.empty((4, 1024), np.int64)
     size = 0
     for i in range(len(groups)):
         if i == 0 or groups[i] != groups[i - 1]:
-            if slots > 8 * _SLOTS_MIN:
+            if len(table[0]) > 8 * _SLOTS_MIN:
                 # A table that one group has blown up is not swept for all that follow.
-                slots = _SLOTS_MIN
-                keys = np.empty(slots, np.uint64)
-                places = np.empty(slots, np.int64)
-                owners = np.empty(slots, np.int64)
-            places[:] = _EMPTY
-            filled = 0
+                table = _new_table(_SLOTS_MIN)
+            else:
+                table[1][:] = _EMPTY
+            room = len(table[0]) // 2
         rolling = np.uint64(0)
-        rolled = False  # whether `rolling` is the hash of the window before
+        rolled = False
         previous = -1  # the owner of the window before, if that stands earlier
         window = 0
         while window < counts[i]:
-            at = begins[i] + window
-            if rolled:
-                rolling = rolling * _BASE + np.uint64(data[at + length - 1])
-                rolling -= outgoing * np.uint64(data[at - 1])
-            else:
-                rolling = _hash(data, at, length)
-                rolled = True
-            key = finish_hash(rolling)
-            slot = np.int64(key & np.uint64(slots - 1))
-            while places[slot] != _EMPTY:
-                if keys[slot] == key and _equal(data, places[slot], at, length):
-                    break
-                slot = (slot + 1) & (slots - 1)
-            if places[slot] == _EMPTY:
-                first[at] = True
-                keys[slot] = key
-                places[slot] = at
-                owners[slot] = i
-                filled += 1
-                if 2 * filled > slots:
-                    keys, places, owners = _doubled(keys, places, owners)
-                    slots = len(keys)
+            start = window
+            window, rolling, slot, room = _until_met(
+                data, begins[i], start, counts[i], rolling, rolled, length, outgoing, table, first,
+                i, room,
+            )  # fmt: skip
+            if window > start:
                 previous = -1
-                window += 1
+            if slot < 0:
+                if window < counts[i]:
+                    room = len(table[0]) // 2
+                    table = _doubled(table)
+                    rolled = False
                 continue
-            owner = owners[slot]
-            most = min(counts[i] - window, begins[owner] + counts[owner] - places[slot])
-            number = _equal_windows(data, first, places[slot], at, most, length)
+            place, owner = table[1][slot], table[2][slot]
+            most = min(counts[i] - window, begins[owner] + counts[owner] - place)
+            number = _equal_windows(data, first, place, begins[i] + window, most, length)
             rolled = number == 1
             if owner != previous:
                 if size == found.shape[1]:
@@ -232,11 +252,20 @@ def find_repeated(data, groups, begins, counts, length):
 
 
 @kernel
-def _doubled(keys, places, owners):
+def _new_table(slots):
+    """Keys, places and owners of windows, open addressing; an empty slot has no place."""
+    return (
+        np.empty(slots, np.uint64),
+        np.full(slots, _EMPTY, np.int64),
+        np.empty(slots, np.int64),
+    )
+
+
+@kernel
+def _doubled(table):
+    keys, places, owners = table
     slots = 2 * len(keys)
-    new_keys = np.empty(slots, np.uint64)
-    new_places = np.full(slots, _EMPTY, np.int64)
-    new_owners = np.empty(slots, np.int64)
+    new_keys, new_places, new_owners = larger = _new_table(slots)
     for old in range(len(keys)):
         if places[old] != _EMPTY:
             slot = np.int64(keys[old] & np.uint64(slots - 1))
@@ -245,4 +274,4 @@ def _doubled(keys, places, owners):
             new_keys[slot] = keys[old]
             new_places[slot] = places[old]
             new_owners[slot] = owners[old]
-    return new_keys, new_places, new_owners
+    return larger

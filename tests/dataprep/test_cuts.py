@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dataprep import report_pieces
 from dataprep.cut_kernels import CHARACTERS, LINES
 from dataprep.cuts import (
     CUT_SCHEMA,
@@ -19,6 +20,7 @@ from dataprep.cuts import (
     CutStep,
     StoredPieces,
     cut,
+    piece_facts,
     restored,
     settled,
 )
@@ -187,3 +189,34 @@ def test_stored_pieces_come_in_the_order_of_rows(tmp_path: Path) -> None:
     assert stored.take(8, 9)["row"].to_pylist() == []
     assert stored.take(9, 20)["start"].to_pylist() == [4, 5]
     assert StoredPieces(None).take(0, 5).num_rows == 0
+
+
+def test_the_report_shows_what_was_cut_most_often(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report_pieces, "_DIFFERENT_MAX", 2)
+    paths = []
+    for part, texts in enumerate([["# footer\n"] * 3 + ["once"] * 1, ["\n# footer", "<b>", "<b>"]]):
+        number = len(texts)
+        columns = [
+            ["s:0"] * number, range(number), ["spans"] * number, [0] * number, texts,
+            ["s:1"] * number,
+        ]  # fmt: skip
+        paths.append(tmp_path / f"{part}.parquet")
+        pq.write_table(
+            pa.table([pa.array(c, f.type) for c, f in zip(columns, PIECE_SCHEMA, strict=True)],
+                     schema=PIECE_SCHEMA), paths[-1],
+        )  # fmt: skip
+    found = report_pieces.commonest(paths)
+    assert found == {
+        "spans": [
+            {"pieces": 4, "bytes": 8, "text": "# footer"},
+            {"pieces": 2, "bytes": 3, "text": "<b>"},
+        ]
+    }
+    facts = piece_facts(paths)
+    assert facts == {"spans": {"pieces": 7, "bytes": 46}}
+    page = report_pieces.pieces({"facts": {"pieces": facts}, "pieces": found})
+    assert "<span># footer</span>" in page
+    assert "&lt;b&gt;" in page
+    assert "No piece" in report_pieces.pieces({"facts": {}, "pieces": {}})

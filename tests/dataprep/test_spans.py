@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from dataprep import spans
 from dataprep.arrow_buffers import text_buffers
 from dataprep.config import Dataprep
-from dataprep.config_duplicates import NearDuplicates, Spans, Substrings
+from dataprep.config_duplicates import NearDuplicates, Spans, Substrings, Survivors
 from dataprep.deduplicate import in_turn
 from dataprep.pieces import cut_pieces
 from dataprep.span_kernels import LINES, PARAGRAPHS, SENTENCES, find_units
@@ -231,3 +231,15 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path: Path, run_pieces: RunPieces
         cut_pieces(config, work, Layout(2, 3), in_turn)
         assert {path: path.read_bytes() for path in files} == made
         assert {path: path.stat().st_mtime_ns for path in times} == times
+
+
+def test_the_piece_stays_where_the_recipe_wants_it(tmp_path: Path, run_pieces: RunPieces) -> None:
+    shared = "the line that all of them have"
+    texts = {f"{n}": "\n".join([*(f"line {n} {i}" for i in range(n)), shared]) for n in range(2, 7)}
+    for kind, stays in (("longest", "6"), ("shortest", "2")):
+        survivors = Survivors.model_validate({"order": ("length",), "length": kind})
+        config = configured(2, "line").model_copy(update={"survivors": survivors})
+        documents, pieces, _ = run_pieces(tmp_path / kind, texts, config, 2, 0)
+        assert {piece["survivor_id"] for piece in pieces} == {f"s:{stays}"}
+        assert len(pieces) == 4
+        assert [name for name, row in documents.items() if shared in row["text"]] == [stays]
