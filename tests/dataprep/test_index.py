@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from dataprep import index_build
+from dataprep.config_duplicates import NearDuplicates
 from dataprep.index import open_index, read_index
 from dataprep.index_build import extend
 from dataprep.index_query import query
@@ -215,7 +216,7 @@ def test_records_of_an_index_are_sorted_and_complete(folder: Path) -> None:
     bands = pq.read_table(segment.bands[0])
     values = bands["band_value"].to_numpy()
     assert (values[1:] >= values[:-1]).all()
-    assert len(values) == 32 * len(kept)
+    assert len(values) == NearDuplicates().bands * len(kept)
     keys = np.unique(values)[::7]
     found = [keys[places] for places, _ in segment.find_bands(keys)]
     assert np.array_equal(np.concatenate(found), values[np.isin(values, keys)])
@@ -224,7 +225,7 @@ def test_records_of_an_index_are_sorted_and_complete(folder: Path) -> None:
 def test_what_cannot_be_compared_is_refused(folder: Path, tmp_path: Path) -> None:
     other = recipe(folder, "other", "a", near_duplicates={"bands": 8}, limit=5)
     made(other)
-    with pytest.raises(UserError, match="bands: got 8, expected 32"):
+    with pytest.raises(UserError, match=f"bands: got 8, expected {NearDuplicates().bands}"):
         extend(other, folder / "old")
     against = recipe(
         folder, "refused", "b", near_duplicates={"words": 7}, indexes=[str(folder / "old")]

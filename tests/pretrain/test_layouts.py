@@ -142,11 +142,14 @@ def test_the_built_model_has_as_many_parameters_as_counted(
 def test_tied_embeddings_agree_over_a_pipeline(
     layouts: Any, make_recipe: MakeRecipe, tmp_path: Path
 ) -> None:
-    # The matrix then lies on the first stage and on the last, and its gradients are summed.
+    # The matrix then lies on the first stage and on the last, and its gradients are summed: a sum
+    # that is missing shows in the second norm. Not further than the third: the gradients of rows
+    # that no token meets are about Adam's epsilon, where rounding counts in full, and on one CPU
+    # of several the fourth norm differed by 1.5e-5 (2026-11-24).
     answers = [
         layouts(
             make_recipe(model={"tied_embeddings": True}, parallel=LAYOUTS[layout]),
-            tmp_path / "work", iterations=8,
+            tmp_path / "work", iterations=3,
         )["ok"]
         for layout in ("one", "tensor-pipeline")
     ]  # fmt: skip
