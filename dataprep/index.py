@@ -20,10 +20,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from dataprep.config_duplicates import NearDuplicates
 from dataprep.contract import SHINGLING_VERSION
+from dataprep.sealed import SealedFile
 from launch.config import parse_model
 from launch.errors import UserError
 from launch.manifest import Manifest, read_manifest
@@ -58,6 +58,7 @@ HASH_SCHEMA = pa.schema(
     ]
 )
 _BITS = 32
+_AGAIN = "take it from a copy, or build the index again in another directory: dataprep index"
 
 Keys = npt.NDArray[np.uint64]
 Rows = npt.NDArray[np.int64]
@@ -117,12 +118,12 @@ class Segment:
     def find_bands(self, keys: Keys, most: int | None = None) -> Iterator[tuple[Rows, pa.Table]]:
         """Places in `keys` (ascending, distinct) and the records (`BAND_SCHEMA`) found there, of
         each key the first `most`."""
-        yield from _find(self.bands, self._bounds_of_bands, keys, most)
+        yield from _find(self._open_bands, self._bounds_of_bands, keys, most)
 
     def find_texts(self, halves: Keys) -> Iterator[tuple[Rows, Rows]]:
         """Rows of `halves`, the hashes of texts (uint64, shape [n, 2]), and documents with them."""
         keys, owners = _grouped(halves[:, 0], np.arange(len(halves)))
-        for places, table in _find(self.hashes, self._bounds_of_hashes, keys, None):
+        for places, table in _find(self._open_hashes, self._bounds_of_hashes, keys, None):
             asking, of = owners.at(places)
             same = halves[asking, 1] == table["low"].to_numpy()[of]
             yield asking[same], table["document"].to_numpy()[of[same]]
@@ -134,38 +135,45 @@ class Segment:
         """
         files, groups, starts = self._text_groups
         bounds = np.searchsorted(numbers, starts)
-        path, file = None, None
         for at in np.flatnonzero(np.diff(bounds)).tolist():
-            if files[at] != path:
-                path = files[at]
-                file = pq.ParquetFile(self.texts[path], metadata=self._text_metadata[path])
-            assert file is not None, "a row group has a file"
-            table = file.read_row_group(groups[at], columns=columns, use_threads=False)
+            table = self._open_texts[files[at]].read([groups[at]], columns)
             places = np.arange(bounds[at], bounds[at + 1])
             yield places, table.take(pa.array(numbers[places] - starts[at]))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Open files stay in the process that has opened them.
+        return Segment, (self.index, self.texts, self.bands, self.hashes)
+
     @cached_property
-    def _text_metadata(self) -> list[pq.FileMetaData]:
-        return [pq.read_metadata(path) for path in self.texts]
+    def _open_texts(self) -> list[SealedFile]:
+        return [SealedFile(path, _AGAIN) for path in self.texts]
+
+    @cached_property
+    def _open_bands(self) -> list[SealedFile]:
+        return [SealedFile(path, _AGAIN) for path in self.bands]
+
+    @cached_property
+    def _open_hashes(self) -> list[SealedFile]:
+        return [SealedFile(path, _AGAIN) for path in self.hashes]
 
     @cached_property
     def _text_groups(self) -> tuple[list[int], list[int], Rows]:
         """File and place in it of each row group, and its first document (one more at the end)."""
         files, groups, sizes = [], [], [0]
-        for number, metadata in enumerate(self._text_metadata):
-            for group in range(metadata.num_row_groups):
+        for number, file in enumerate(self._open_texts):
+            for group in range(file.num_row_groups):
                 files.append(number)
                 groups.append(group)
-                sizes.append(metadata.row_group(group).num_rows)
+                sizes.append(file.group_rows(group))
         return files, groups, np.cumsum(sizes)
 
     @cached_property
     def _bounds_of_bands(self) -> list[Keys]:
-        return [_bounds(path) for path in self.bands]
+        return [_bounds(file) for file in self._open_bands]
 
     @cached_property
     def _bounds_of_hashes(self) -> list[Keys]:
-        return [_bounds(path) for path in self.hashes]
+        return [_bounds(file) for file in self._open_hashes]
 
 
 @dataclass(frozen=True)
@@ -254,9 +262,9 @@ def _pairs(found: Iterable[tuple[Rows, Rows]]) -> Pairs:
     return Pairs(rows[new], references[new])
 
 
-def _bounds(path: Path) -> Keys:
+def _bounds(file: SealedFile) -> Keys:
     """Least and greatest first column of each row group, uint64, shape [groups, 2]."""
-    metadata = pq.read_metadata(path)
+    metadata = file.parquet_metadata
     bounds = np.empty((metadata.num_row_groups, 2), np.uint64)
     for group in range(metadata.num_row_groups):
         statistics = metadata.row_group(group).column(0).statistics
@@ -265,27 +273,24 @@ def _bounds(path: Path) -> Keys:
 
 
 def _find(
-    paths: Sequence[Path], bounds: Sequence[Keys], keys: Keys, most: int | None
+    files: Sequence[SealedFile], bounds: Sequence[Keys], keys: Keys, most: int | None
 ) -> Iterator[tuple[Rows, pa.Table]]:
     """Places in `keys` (ascending, distinct) and the records whose first column they are, of each
     key the first `most`; one row group at a time, and only those that may hold a key."""
     left = np.full(len(keys), np.iinfo(np.int64).max if most is None else most)
-    for path, of_groups in zip(paths, bounds, strict=True):
+    for file, of_groups in zip(files, bounds, strict=True):
         starts = np.searchsorted(keys, of_groups[:, 0], "left")
         stops = np.searchsorted(keys, of_groups[:, 1], "right")
         groups = np.flatnonzero(starts < stops).tolist()
-        if not groups:
-            continue
-        with pq.ParquetFile(path) as file:
-            for group in groups:
-                table = file.read_row_group(group, use_threads=False)
-                found = table.column(0).to_numpy()
-                own = slice(starts[group], stops[group])
-                first = np.searchsorted(found, keys[own], "left")
-                sizes = np.searchsorted(found, keys[own], "right") - first
-                sizes = np.minimum(sizes, left[own])
-                left[own] -= sizes
-                places = np.repeat(np.arange(len(sizes)), sizes)
-                within = np.arange(len(places)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-                if len(places):
-                    yield starts[group] + places, table.take(pa.array(first[places] + within))
+        for group in groups:
+            table = file.read([group])
+            found = table.column(0).to_numpy()
+            own = slice(starts[group], stops[group])
+            first = np.searchsorted(found, keys[own], "left")
+            sizes = np.searchsorted(found, keys[own], "right") - first
+            sizes = np.minimum(sizes, left[own])
+            left[own] -= sizes
+            places = np.repeat(np.arange(len(sizes)), sizes)
+            within = np.arange(len(places)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+            if len(places):
+                yield starts[group] + places, table.take(pa.array(first[places] + within))

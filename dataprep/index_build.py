@@ -36,6 +36,7 @@ from dataprep.index import (
     settings_of,
 )
 from dataprep.index_documents import as_stored, in_groups, kept_documents
+from dataprep.sealed import seal
 from dataprep.stored import StoredShard, stored_shards
 from dataprep.workspace import committed
 from launch.errors import UserError
@@ -83,6 +84,7 @@ class Work:
         return self.pieces / f"{secrets.token_hex(6)}.tmp"
 
     def commit(self, temporary: Path, kind: str, number: int, rows: int) -> FileEntry:
+        seal(temporary)
         stem = f"segments/{self.segment}/{kind}/part-{number:05d}"
         return commit_file(temporary, self.directory, stem, ".parquet", rows)
 

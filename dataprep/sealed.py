@@ -1,4 +1,4 @@
-"""The files of the working directory: no bit of them can change without being noticed.
+"""Files of the working directory and of indexes: no bit of them can change unnoticed.
 
 A piece is a Parquet file with a table of digests between its last row group and its footer, where
 every Parquet reader passes over them:
@@ -30,13 +30,20 @@ from launch.errors import UserError
 
 _MAGIC = b"PAR1"
 _DIGEST_BYTES = 8
+_REMOVE = (
+    "remove exactly this file and start again: it is made anew, and the run goes on from there"
+)
 
 
 class SealedFile:
-    """An open piece: `num_row_groups`, `metadata` of its schema, and rows that are checked."""
+    """An open piece: `num_row_groups`, `metadata` of its schema, and rows that are checked.
 
-    def __init__(self, path: Path) -> None:
+    `hint` is what to tell the user if it is damaged.
+    """
+
+    def __init__(self, path: Path, hint: str = _REMOVE) -> None:
         self._path = path
+        self._hint = hint
         with pa.memory_map(str(path)) as stream:
             self._buffer = stream.read_buffer()
         self._view = memoryview(self._buffer)
@@ -44,26 +51,26 @@ class SealedFile:
         try:
             self._file = pq.ParquetFile(pa.BufferReader(self._buffer))
         except (pa.ArrowException, OSError) as error:
-            raise damaged(path) from error
+            raise damaged(path, hint) from error
         if self._file.num_row_groups != len(self._digests):
-            raise damaged(path)
+            raise damaged(path, hint)
 
     def _table(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64]]:
         view, size = self._view, len(self._view)
         if size < 32 or bytes(view[-4:]) != _MAGIC:
-            raise damaged(self._path)
+            raise damaged(self._path, self._hint)
         footer = size - 8 - int.from_bytes(view[-8:-4], "little")
         counted = footer - _DIGEST_BYTES - 8
         if counted < 4:
-            raise damaged(self._path)
+            raise damaged(self._path, self._hint)
         num_groups = int.from_bytes(view[counted : counted + 8], "little")
         first = counted - 16 * num_groups
         if first < 4:
-            raise damaged(self._path)
+            raise damaged(self._path, self._hint)
         state = xxhash.xxh3_64(view[first : counted + 8])
         state.update(view[footer:])
         if state.digest() != bytes(view[counted + 8 : footer]):
-            raise damaged(self._path)
+            raise damaged(self._path, self._hint)
         table = np.frombuffer(view[first:counted], "<u8").reshape(-1, 2)
         starts = np.append(table[:, 0], np.uint64(first)).astype(np.int64)
         return starts, table[:, 1]
@@ -75,6 +82,10 @@ class SealedFile:
     @property
     def num_rows(self) -> int:
         return int(self._file.metadata.num_rows)
+
+    @property
+    def parquet_metadata(self) -> pq.FileMetaData:
+        return self._file.metadata
 
     @property
     def metadata(self) -> dict[str, str]:
@@ -89,7 +100,7 @@ class SealedFile:
         for group in groups:
             start, stop = self._starts[group], self._starts[group + 1]
             if xxhash.xxh3_64_intdigest(self._view[start:stop]) != self._digests[group]:
-                raise damaged(self._path)
+                raise damaged(self._path, self._hint)
         return self._file.read_row_groups(groups, columns=columns, use_threads=False)
 
 
@@ -118,7 +129,7 @@ def sealed_writer(path: Path, schema: pa.Schema, **options: Any) -> Iterator[pq.
     with committed(path) as temporary:
         with pq.ParquetWriter(temporary, schema, **chosen) as writer:
             yield writer
-        _seal(temporary)
+        seal(temporary)
 
 
 def write_sealed(path: Path, table: pa.Table, **options: Any) -> None:
@@ -126,8 +137,8 @@ def write_sealed(path: Path, table: pa.Table, **options: Any) -> None:
         writer.write_table(table, row_group_size=max(1, table.num_rows))
 
 
-def _seal(path: Path) -> None:
-    """Put the table of digests before the footer."""
+def seal(path: Path) -> None:
+    """Put the table of digests before the footer of a Parquet file that nobody has named yet."""
     metadata = pq.read_metadata(path)
     with path.open("r+b") as stream:
         stream.seek(-8, 2)
@@ -200,10 +211,6 @@ def read_json(path: Path) -> Any:
     return json.loads(content)
 
 
-def damaged(path: Path) -> UserError:
-    return UserError(
-        str(path),
-        "a damaged piece of the working directory (a failing disk, or somebody changed it)",
-        "the bytes that were written",
-        "remove exactly this file and start again: it is made anew, and the run goes on from there",
-    )
+def damaged(path: Path, hint: str = _REMOVE) -> UserError:
+    got = "damaged bytes (a failing disk, or somebody changed the file)"
+    return UserError(str(path), got, "the bytes that were written", hint)

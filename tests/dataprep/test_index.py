@@ -3,6 +3,7 @@
 import itertools
 import json
 import random
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -243,3 +244,19 @@ def test_what_cannot_be_compared_is_refused(folder: Path, tmp_path: Path) -> Non
     made(nothing)
     with pytest.raises(UserError, match="enabled: got false"):
         extend(nothing, tmp_path / "x")
+
+
+def test_a_damaged_file_of_an_index_is_named(folder: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "old"
+    shutil.copytree(folder / "old", copy)
+    queried = tmp_path / "queried.jsonl"
+    kept = rows(recipe(folder, "run_a", "a"), "kept")
+    queried.write_text("".join(json.dumps({"text": row["text"]}) + "\n" for row in kept.values()))
+    for kind in ("texts", "bands", "hashes"):
+        for path in sorted(copy.glob(f"segments/*/{kind}/*.parquet")):
+            content = path.read_bytes()
+            path.write_bytes(content[:40] + bytes([content[40] ^ 4]) + content[41:])
+            with pytest.raises(UserError, match=f"{path.name}: got damaged bytes"):
+                list(query(copy, [str(queried)]))
+            path.write_bytes(content)
+    assert len(list(query(copy, [str(queried)]))) == len(kept)

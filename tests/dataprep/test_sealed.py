@@ -38,7 +38,7 @@ def test_every_bit_of_a_piece_is_guarded(tmp_path: Path) -> None:
         changed = bytearray(content)
         changed[position] ^= 1 << position % 8
         path.write_bytes(changed)
-        with pytest.raises(UserError, match=r"piece\.parquet: got a damaged piece") as refused:
+        with pytest.raises(UserError, match=r"piece\.parquet: got damaged bytes") as refused:
             read_sealed(path)
         assert "remove exactly this file" in refused.value.hint
 
@@ -49,7 +49,7 @@ def test_what_was_cut_off_is_damaged_too(tmp_path: Path) -> None:
     content = path.read_bytes()
     for length in range(0, len(content), 7):
         path.write_bytes(content[:length])
-        with pytest.raises(UserError, match="damaged piece"):
+        with pytest.raises(UserError, match="damaged bytes"):
             read_sealed(path)
 
 
@@ -81,9 +81,9 @@ def test_arrays_and_json_are_guarded_likewise(tmp_path: Path, values: list[int])
             changed = bytearray(content)
             changed[position] ^= 1 << position % 8
             path.write_bytes(changed)
-            with pytest.raises(UserError, match="damaged piece"):
+            with pytest.raises(UserError, match="damaged bytes"):
                 read(path)
         for length in range(len(content)):
             path.write_bytes(content[:length])
-            with pytest.raises(UserError, match="damaged piece"):
+            with pytest.raises(UserError, match="damaged bytes"):
                 read(path)
