@@ -1,7 +1,7 @@
-"""The report's table of pieces that were cut out most often, by step.
+"""The report's tables of pieces that were cut out again and again, by step.
 
 In: the written files of `cuts/`. Pieces are told apart by length and first characters, which is
-enough to show them. So that memory does not grow with their number, all but the commonest are
+enough to show them. So that memory does not grow with their number, all but the largest are
 forgotten from file to file: where there are more different ones than that, a number may be low.
 """
 
@@ -24,8 +24,8 @@ Key = tuple[str, int, str]
 
 
 def commonest(paths: Sequence[Path]) -> dict[str, list[dict[str, Any]]]:
-    """By step, the pieces that were cut out at least twice, the commonest first: how often, bytes
-    of one, and how it begins."""
+    """By step, the pieces that were cut out at least twice, those that took most text first: how
+    often, bytes of one, and how it begins."""
     counted: Counter[Key] = Counter()
     for path in paths:
         with pq.ParquetFile(path) as file:
@@ -54,7 +54,8 @@ def _counted(pieces: pa.Table) -> dict[Key, int]:
 
 
 def _ordered(counted: Mapping[Key, int]) -> list[tuple[Key, int]]:
-    return sorted(counted.items(), key=lambda item: (-item[1], item[0]))
+    """Those that took most bytes first."""
+    return sorted(counted.items(), key=lambda item: (-item[1] * item[0][1], item[0]))
 
 
 def pieces(report: Mapping[str, Any]) -> str:
@@ -69,16 +70,21 @@ def pieces(report: Mapping[str, Any]) -> str:
         )
         for step, tally in facts.items()
     ]
-    shown = [
+    often = [
+        table(("#times cut", "#bytes of one", f"<code>{escape(step)}</code> begins"), _shown(found))
+        for step, found in report["pieces"].items()
+        if found
+    ]
+    return table(heads, rows) + "".join(often)
+
+
+def _shown(found: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [
         row(
-            f"<code>{escape(step)}</code>",
             f"#{count(piece['pieces'])}",
             f"#{size(piece['bytes'])}",
             # In a span: a text that begins with `#` is no number.
             f"<span>{sampled(piece['text'])}</span>",
         )
-        for step, of_step in report["pieces"].items()
-        for piece in of_step
+        for piece in found
     ]
-    often = table(("step", "#times cut", "#bytes", "text"), shown) if shown else ""
-    return table(heads, rows) + often
