@@ -33,15 +33,17 @@ class CausalAttention(MegatronModule):  # type: ignore[misc]
 
         `query` is [sequence, batch, heads, channels], `key` and `value` [sequence, batch, kv heads,
         channels], with the heads of this tensor rank; the answer is [sequence, batch, heads x
-        channels].
+        channels]. `attention_mask` is bool [batch, 1, sequence, sequence], True where one may
+        look; None: at itself and what lies before it.
         """
-        assert attention_mask is None
         groups = query.size(2) // key.size(2)
         if groups > 1:
             # torch's fused CPU kernel wants as many key heads as query heads.
             key = key.repeat_interleave(groups, dim=2)
             value = value.repeat_interleave(groups, dim=2)
         q, k, v = (tensor.permute(1, 2, 0, 3) for tensor in (query, key, value))
-        context = scaled_dot_product_attention(q, k, v, is_causal=True)
+        context = scaled_dot_product_attention(
+            q, k, v, attn_mask=attention_mask, is_causal=attention_mask is None
+        )
         sequence, batch = query.size(0), query.size(1)
         return context.permute(2, 0, 1, 3).reshape(sequence, batch, -1)

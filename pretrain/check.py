@@ -10,7 +10,7 @@ from launch.errors import UserError
 from launch.manifest import Manifest, digest_json
 from launch.recipe import Recipe
 from pretrain import flops
-from pretrain.config import Pretrain
+from pretrain.config import Parallel, Pretrain
 from pretrain.contract import FLOPS_CONVENTION, Layout, RunResult, Status
 from tokenizer.contract import open_tokens
 
@@ -64,8 +64,13 @@ class Plan:
             tokenizer_digest=self.tokens.facts["tokenizer_digest"],
             tokens_digest=self.tokens.files_digest,
             config_digest=digest_json(self.config),
-            layout=Layout(**recipe.pretrain.parallel.model_dump()),
+            layout=layout_of(recipe.pretrain.parallel),
         )
+
+
+def layout_of(parallel: Parallel) -> Layout:
+    """The part of `parallel` that says which process holds what."""
+    return Layout(**parallel.model_dump(include=set(Layout.model_fields)))
 
 
 def check_recipe(recipe: Recipe) -> None:

@@ -83,7 +83,8 @@ def load(directory: Path, stage: Stage, optimizer: Any, parallel: Parallel, worl
     if same_layout:
         state["rng"] = _rng(world)
     loaded = megatron.load_checkpoint(state, checkpoint)
-    stage.model.load_state_dict(loaded["model"], strict=True)
+    for index, model in enumerate(stage.models):
+        model.load_state_dict(loaded[f"model{index}"], strict=True)
     optimizer.load_state_dict(loaded["optimizer"])
     if same_layout:
         torch.set_rng_state(loaded["rng"]["cpu"])
@@ -101,9 +102,10 @@ def load_weights(directory: Path, stage: Stage, world: World) -> int:
     if name is None:
         raise UserError(str(directory), "no checkpoint", "one that a run has saved")
     manifest = _open(directory / name, world)
-    state = {"model": stage.model.sharded_state_dict(metadata=dict(_METADATA))}
+    state = _sharded_models(stage)
     loaded = megatron.load_checkpoint(state, directory / name)
-    stage.model.load_state_dict(loaded["model"], strict=True)
+    for index, model in enumerate(stage.models):
+        model.load_state_dict(loaded[f"model{index}"], strict=True)
     return int(manifest.facts["iteration"])
 
 
@@ -124,13 +126,18 @@ def latest(directory: Path) -> str | None:
 
 
 def _sharded_state(stage: Stage, optimizer: Any, is_loading: bool) -> dict[str, Any]:
-    # From the bare model: the wrappers would put `module.` before every name.
-    model = stage.model.sharded_state_dict(metadata=dict(_METADATA))
+    state = _sharded_models(stage)
+    state["optimizer"] = optimizer.sharded_state_dict(
+        dict(state), is_loading=is_loading, metadata=dict(_METADATA)
+    )
+    return state
+
+
+def _sharded_models(stage: Stage) -> dict[str, Any]:
+    # From the bare models: the wrappers would put `module.` before every name.
     return {
-        "model": model,
-        "optimizer": optimizer.sharded_state_dict(
-            model, is_loading=is_loading, metadata=dict(_METADATA)
-        ),
+        f"model{index}": model.sharded_state_dict(metadata=dict(_METADATA))
+        for index, model in enumerate(stage.models)
     }
 
 

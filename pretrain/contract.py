@@ -27,14 +27,27 @@ Status = Literal["running", "done", "preempted", "numerical_stop", "failed"]
 STATUS_OF_EXIT_CODE: dict[int, Status] = {0: "done", 3: "preempted", 4: "numerical_stop"}
 
 # Events of metrics.jsonl and their keys beside `event` and `iteration` (updates done so far).
+# Losses are nats per token, memory is of the process that writes, null: not known.
 METRICS: dict[str, tuple[str, ...]] = {
-    "start": ("name", "parameters_total", "world_size", "threads", "device"),
-    "resume": ("tensor", "pipeline", "data"),
-    "train": ("tokens", "loss", "gradient_norm", "learning_rate", "tokens_per_second", "seconds"),
+    "start": ("name", "parameters_total", "world_size", "threads", "device", "precision"),
+    "resume": ("tensor", "pipeline", "data", "context", "expert"),
+    "branch": ("run", "from_iteration", "weights_only"),
+    "stage": ("stage", "sequence_length", "first_sample"),
+    "train": (
+        "tokens", "loss", "gradient_norm", "learning_rate", "batch_size", "tokens_per_second",
+        "mfu", "memory_bytes", "seconds",
+    ),
+    "train_source": ("source", "loss", "tokens"),
     "valid": ("loss", "bits_per_byte", "tokens", "seconds"),
-    "checkpoint": ("seconds",),
+    "valid_source": ("source", "loss", "bits_per_byte", "tokens"),
+    # An update that was not finite or spiked: `kind` is "loss_not_finite", "gradient_not_finite",
+    # "loss_spike" or "gradient_spike", `action` "log", "skip", "rewind" or "stop".
+    "intervention": ("kind", "value", "threshold", "action", "first_sample", "last_sample"),
+    "rewind": ("to_iteration",),
+    "straggler": ("rank", "host", "seconds", "median_seconds"),
+    "checkpoint": ("seconds", "permanent", "asynchronous"),
     "end": ("status",),
-}
+}  # fmt: skip
 
 
 class Layout(Model):
@@ -43,6 +56,8 @@ class Layout(Model):
     tensor: int
     pipeline: int
     data: int
+    context: int = 1
+    expert: int = 1
 
 
 class RunResult(Model):

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from launch.manifest import digest_json
+from pretrain.batch import MicroBatch
 from pretrain.config import Pretrain
 from pretrain.megatron import (
     BlendedMegatronDatasetBuilder,
@@ -27,16 +28,6 @@ from pretrain.megatron import (
     IndexedDataset,
 )
 from pretrain.parallel import World, barrier, sum_over_world
-
-
-@dataclass(frozen=True)
-class MicroBatch:
-    """Sequences for one pass: int64 tensors [micro-batch, sequence]; `mask` is 0 where a position
-    does not count (float32; None: all count)."""
-
-    tokens: torch.Tensor
-    labels: torch.Tensor
-    mask: torch.Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -114,10 +105,18 @@ def training_batch(
     for index in range(num_micro_batches(pretrain)):
         start = first + (index * world.data_size + world.data_rank) * size
         drawn = [samples[position] for position in range(start, start + size)]
-        yield MicroBatch(
-            torch.stack([sample["tokens"] for sample in drawn]).to(world.device),
-            torch.stack([sample["labels"] for sample in drawn]).to(world.device),
-        )
+        tokens = torch.stack([sample["tokens"] for sample in drawn])
+        labels = torch.stack([sample["labels"] for sample in drawn])
+        numbers = tuple(range(start, start + size))
+        yield _plain(tokens, labels, torch.ones(tokens.shape), numbers).to(world.device)
+
+
+def _plain(
+    tokens: torch.Tensor, labels: torch.Tensor, mask: torch.Tensor, samples: tuple[int, ...]
+) -> MicroBatch:
+    positions = torch.arange(tokens.size(1)).expand_as(tokens)
+    sources = torch.zeros(tokens.size(0), dtype=torch.int64)
+    return MicroBatch(tokens, labels, mask, positions, None, sources, samples)
 
 
 def num_micro_batches(pretrain: Pretrain) -> int:
@@ -152,7 +151,8 @@ class ValidationSequences:
             tokens[row, : len(piece)] = piece
             mask[row, : len(piece) - 1] = 1.0
         whole = torch.from_numpy(tokens)
-        return MicroBatch(whole[:, :-1], whole[:, 1:].contiguous(), torch.from_numpy(mask))
+        numbers = tuple(-1 if index is None else index for index in indices)
+        return _plain(whole[:, :-1], whole[:, 1:].contiguous(), torch.from_numpy(mask), numbers)
 
     def chosen(self, most: int) -> list[int]:
         """At most `most` sequences, spread evenly over all."""

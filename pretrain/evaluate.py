@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import torch
 
+from pretrain.batch import MicroBatch
 from pretrain.config import Pretrain
-from pretrain.data import MicroBatch, ValidationSequences
+from pretrain.data import ValidationSequences
 from pretrain.iteration import pass_through
 from pretrain.model import Stage
 from pretrain.parallel import World, sum_over_world
@@ -43,13 +44,15 @@ def validate(
     chosen = sequences.chosen(most)
     size = training.micro_batch_size
     num_micro_batches = -(-len(chosen) // (size * world.data_size))
-    stage.wrapped.eval()
+    for model in stage.wrapped:
+        model.eval()
     with torch.no_grad():
         reports = pass_through(
             stage, _micro_batches(sequences, chosen, num_micro_batches, size, world),
             num_micro_batches=num_micro_batches, micro_batch_size=size, backward=False,
         )  # fmt: skip
-    stage.wrapped.train()
+    for model in stage.wrapped:
+        model.train()
     speaks = world.is_last_stage and world.tensor_rank == 0
     sums = [0.0, 0.0]
     if speaks:
@@ -68,9 +71,4 @@ def _micro_batches(
     for index in range(count):
         start = (index * world.data_size + world.data_rank) * size
         batch = sequences.batch(padded[start : start + size])
-        assert batch.mask is not None
-        yield MicroBatch(
-            batch.tokens.to(world.device),
-            batch.labels.to(world.device),
-            batch.mask.to(world.device),
-        )
+        yield batch.to(world.device)

@@ -86,7 +86,9 @@ __all__ = [
 
 
 def make_optimizer(
-    config: OptimizerConfig, model: DistributedDataParallel, adam: type[torch.optim.Optimizer]
+    config: OptimizerConfig,
+    models: tuple[DistributedDataParallel, ...],
+    adam: type[torch.optim.Optimizer],
 ) -> Any:
     """Megatron's distributed optimizer around `adam`, for one pipeline stage.
 
@@ -99,7 +101,9 @@ def make_optimizer(
     megatron_optimizer.USING_PYTORCH_OPTIMIZER = False
     distrib_optimizer.HAVE_APEX_OR_TE = True
     distrib_optimizer.USING_APEX_OPTIMIZER = True
-    return megatron_optimizer.get_megatron_optimizer(config, [model], use_gloo_process_groups=False)
+    return megatron_optimizer.get_megatron_optimizer(
+        config, list(models), use_gloo_process_groups=False
+    )
 
 
 def save_checkpoint(sharded_state: dict[str, Any], directory: Path) -> None:

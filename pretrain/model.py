@@ -22,10 +22,13 @@ from pretrain.parallel import World
 
 @dataclass(frozen=True)
 class Stage:
-    """One pipeline stage: the bare model, and the same model as the schedules want it."""
+    """One pipeline stage: the bare models, and the same models as the schedules want them.
 
-    model: GPTModel
-    wrapped: DistributedDataParallel
+    There is one, or with virtual stages as many pieces, in the order of their layers.
+    """
+
+    models: tuple[GPTModel, ...]
+    wrapped: tuple[DistributedDataParallel, ...]
 
 
 class Decoder(GPTModel):  # type: ignore[misc]
@@ -70,7 +73,7 @@ def build(pretrain: Pretrain, padded_vocab_size: int, seed: int, world: World) -
         DistributedDataParallelConfig(use_distributed_optimizer=True, grad_reduce_in_fp32=True),
         Float16Module(config, model) if training.precision == "bf16" else model,
     )
-    return Stage(model, wrapped)
+    return Stage((model,), (wrapped,))
 
 
 def _layer_spec() -> object:
@@ -112,4 +115,5 @@ def _transformer_config(pretrain: Pretrain, world: World) -> TransformerConfig:
         apply_rope_fusion=False,
         deallocate_pipeline_outputs=True,
         finalize_model_grads_func=finalize_model_grads,
+        calculate_per_token_loss=True,
     )

@@ -8,6 +8,7 @@ import datetime
 import os
 import random
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,6 +36,9 @@ class World:
     data_rank: int
     data_size: int
     device: torch.device
+    control: Any = None
+    """A gloo group of all processes for small facts of the host (flags to stop, times): asking it
+    never waits for the device."""
 
     @property
     def is_first(self) -> bool:
@@ -89,6 +93,7 @@ def start(parallel: Parallel, seed: int) -> World:
         data_rank=parallel_state.get_data_parallel_rank(),
         data_size=parallel.data,
         device=device,
+        control=torch.distributed.new_group(backend="gloo", timeout=TIMEOUT),
     )
 
 

@@ -12,7 +12,7 @@ import torch
 from launch.errors import PreemptedError
 from launch.log import get_logger, record_duration
 from pretrain import checkpoint, model, optimizer, parallel
-from pretrain.check import Plan
+from pretrain.check import Plan, layout_of
 from pretrain.contract import RunResult
 from pretrain.data import (
     Corpus,
@@ -60,13 +60,14 @@ def train(plan: Plan, stop: StopRequest) -> RunResult | None:
     metrics = Metrics(directory if world.is_first else None)
     metrics.resume(done)
     if done:
-        metrics.write("resume", done, **pretrain.parallel.model_dump())
+        metrics.write("resume", done, **layout_of(pretrain.parallel).model_dump())
         log.info("%s: resumed after iteration %d", recipe.run.name, done)
     else:
         _verify_tokens(plan, world)
         metrics.write(
             "start", 0, name=recipe.run.name, parameters_total=result.parameters_total,
             world_size=world.size, threads=torch.get_num_threads(), device=world.device.type,
+            precision=training.precision,
         )  # fmt: skip
 
     # The loop. `done` counts updates; the next one is number `done`, from 0.
@@ -92,8 +93,8 @@ def train(plan: Plan, stop: StopRequest) -> RunResult | None:
             metrics.write(
                 "train", done, tokens=done * iteration_tokens, loss=outcome.loss,
                 gradient_norm=outcome.gradient_norm,
-                learning_rate=learning_rate(training, done - 1),
-                tokens_per_second=rate, seconds=seconds,
+                learning_rate=learning_rate(training, done - 1), batch_size=training.batch_size,
+                tokens_per_second=rate, mfu=None, memory_bytes=None, seconds=seconds,
             )  # fmt: skip
             if now - last_line >= LOG_SECONDS or done == 1 or at_end:
                 last_line = now
@@ -124,7 +125,7 @@ def train(plan: Plan, stop: StopRequest) -> RunResult | None:
                 pretrain.checkpoint.keep, world,
             )  # fmt: skip
             saved, seconds = done, time.monotonic() - start
-            metrics.write("checkpoint", done, seconds=seconds)
+            metrics.write("checkpoint", done, seconds=seconds, permanent=False, asynchronous=False)
             interval_start += seconds
         if outcome.stop_requested and not at_end:
             raise PreemptedError(

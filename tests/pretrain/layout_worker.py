@@ -60,7 +60,7 @@ def execute(
     samples = training_samples(pretrain, corpus, seed, Path(work), world)
     begun = done = checkpoint.load(Path(load), stage, adam, pretrain.parallel, world) if load else 0
     if poison:
-        next(stage.model.parameters()).data.view(-1)[0] = float("nan")
+        next(stage.models[0].parameters()).data.view(-1)[0] = float("nan")
     losses, norms = [], []
     while done < begun + iterations:
         outcome = train_iteration(
@@ -77,7 +77,7 @@ def execute(
     valid = validate(stage, sequences, pretrain, plan.tokens_per_byte, world)
     if save:
         checkpoint.save(Path(save), done, stage, adam, pretrain.parallel, "made-up", 2, world)
-    own = [p for p in stage.model.parameters() if not getattr(p, "shared", False)]
+    own = [p for m in stage.models for p in m.parameters() if not getattr(p, "shared", False)]
     # Tensor ranks divide matrices and copy norms; data ranks copy everything.
     counted = world.data_rank == 0
     numbers = sum(

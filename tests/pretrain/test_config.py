@@ -21,7 +21,7 @@ from pretrain.config import Pretrain
         ("training", {"warmup_iterations": 900}, "iterations"),
         ("training", {"lr_min": 0.5}, "lr_peak"),
         ("training", {"schedule": "cosin"}, "cosine"),
-        ("training", {"precision": "fp8"}, "bf16"),
+        ("training", {"precision": "fp4"}, "bf16"),
         ("checkpoint", {"interval_iterations": 0}, "1"),
     ],
 )
