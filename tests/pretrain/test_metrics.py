@@ -12,7 +12,8 @@ from pretrain.metrics import Metrics
 def train(iteration: int, loss: float) -> dict[str, Any]:
     return {
         "tokens": iteration * 10, "loss": loss, "gradient_norm": 1.0, "learning_rate": 1e-3,
-        "tokens_per_second": 100.0, "seconds": 0.5,
+        "batch_size": 8, "tokens_per_second": 100.0, "mfu": None, "memory_bytes": None,
+        "seconds": 0.5,
     }  # fmt: skip
 
 
@@ -25,7 +26,7 @@ def test_a_resumed_run_forgets_what_came_after_its_checkpoint(tmp_path: Path) ->
         stream.write('{"event": "train", "iterat')  # the line that the kill cut off
     resumed = Metrics(tmp_path)
     resumed.resume(5)
-    resumed.write("resume", 5, tensor=1, pipeline=1, data=1)
+    resumed.write("resume", 5, tensor=1, pipeline=1, data=1, context=1, expert=1)
     resumed.write("train", 6, **train(6, 3.0))
     events = read_metrics(tmp_path)
     assert [(e["event"], e["iteration"]) for e in events] == [
