@@ -1,0 +1,34 @@
+"""The figures of pretraining: `python -m benchmarks.pretrain [--only FIGURE] [--list]`.
+
+Like `benchmarks.dataprep`: one JSON object a line, every value computed in this run.
+"""
+
+from typing import Annotated
+
+import typer
+
+from benchmarks.dataprep import figures, print_figures
+
+MODULES = (
+    "pretrain_parity",
+    "pretrain_differential",
+    "pretrain_resume",
+    "pretrain_data",
+    "pretrain_safety",
+    "pretrain_loop",
+    "pretrain_estimates",
+    "pretrain_metrics",
+    "pretrain_pilot",
+)
+
+
+def main(
+    only: Annotated[list[str] | None, typer.Option(help="Names, or beginnings of names.")] = None,
+    names: Annotated[bool, typer.Option("--list", help="Print the names only.")] = False,
+) -> None:
+    """Print each figure as soon as it is there."""
+    print_figures(figures(MODULES), only, names)
+
+
+if __name__ == "__main__":
+    typer.run(main)
