@@ -1,10 +1,12 @@
 """Processes and their places: process groups, device, seeds.
 
-A run's layout is tensor x pipeline x data. Ranks are placed by Megatron-core, tensor fastest, then
-data, then pipeline. On GPUs the groups talk over NCCL, on CPUs over gloo; nothing else differs.
+A run's layout is tensor x context x data x pipeline. Ranks are placed by Megatron-core, tensor
+fastest, then context, data, pipeline; experts are divided over neighbouring ranks of a stage. On
+GPUs the groups talk over NCCL, on CPUs over gloo; nothing else differs.
 """
 
 import datetime
+import gc
 import os
 import random
 from dataclasses import dataclass
@@ -13,10 +15,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from launch.errors import UserError
 from pretrain import cpu
 from pretrain.config import Parallel
-from pretrain.megatron import parallel_state
+from pretrain.layout_rules import check_world_size
+from pretrain.megatron import RotaryEmbedding, parallel_state, tensor_parallel
 
 # Long enough for a checkpoint on slow storage; a dead peer is noticed at once by its closed
 # connection, this is for one that hangs.
@@ -36,6 +38,10 @@ class World:
     data_rank: int
     data_size: int
     device: torch.device
+    context_rank: int = 0
+    context_size: int = 1
+    expert_rank: int = 0
+    expert_size: int = 1
     control: Any = None
     """A gloo group of all processes for small facts of the host (flags to stop, times): asking it
     never waits for the device."""
@@ -64,17 +70,19 @@ def start(parallel: Parallel, seed: int) -> World:
         backend = "nccl" if device.type == "cuda" else "gloo"
         torch.distributed.init_process_group(backend, timeout=TIMEOUT)
     size = torch.distributed.get_world_size()
-    if size != parallel.world_size:
-        raise UserError(
-            "pretrain.parallel",
-            f"tensor {parallel.tensor} x pipeline {parallel.pipeline} x data {parallel.data} "
-            f"= {parallel.world_size} processes",
-            f"{size}, as many as were started",
-        )
+    check_world_size(parallel, size)
     stop()
     parallel_state.initialize_model_parallel(
         tensor_model_parallel_size=parallel.tensor,
         pipeline_model_parallel_size=parallel.pipeline,
+        virtual_pipeline_model_parallel_size=(
+            parallel.virtual_stages if parallel.virtual_stages > 1 else None
+        ),
+        context_parallel_size=parallel.context,
+        expert_model_parallel_size=parallel.expert,
+        # Tensor ranks hold whole experts: each sends its part of the sequence to them. (To divide
+        # an expert, Megatron gathers tensors of unequal sizes, which gloo cannot.)
+        expert_tensor_parallel_size=1,
         create_gloo_process_groups=False,
         distributed_timeout_minutes=int(TIMEOUT.total_seconds() // 60),
     )
@@ -83,6 +91,10 @@ def start(parallel: Parallel, seed: int) -> World:
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
+    if device.type == "cuda":
+        tensor_parallel.model_parallel_cuda_manual_seed(seed)
+    control = torch.distributed.new_group(backend="gloo", timeout=TIMEOUT)
+    parallel_state._global_process_group_list.append(control)  # `stop` ends it with the others
     return World(
         rank=torch.distributed.get_rank(),
         size=size,
@@ -93,7 +105,11 @@ def start(parallel: Parallel, seed: int) -> World:
         data_rank=parallel_state.get_data_parallel_rank(),
         data_size=parallel.data,
         device=device,
-        control=torch.distributed.new_group(backend="gloo", timeout=TIMEOUT),
+        context_rank=parallel_state.get_context_parallel_rank(),
+        context_size=parallel.context,
+        expert_rank=parallel_state.get_expert_model_parallel_rank(),
+        expert_size=parallel.expert,
+        control=control,
     )
 
 
@@ -109,6 +125,10 @@ def stop() -> None:
         if group is not None:  # None stands for the world
             torch.distributed.destroy_process_group(group)
     parallel_state.destroy_model_parallel()
+    # A group's threads end with the last that knows it: a cache of Megatron's, and the models that
+    # were trained, which are rings of references.
+    RotaryEmbedding.forward.cache_clear()
+    gc.collect()
 
 
 def barrier() -> None:
