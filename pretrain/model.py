@@ -71,7 +71,7 @@ def build(pretrain: Pretrain, padded_vocab_size: int, seed: int, world: World) -
     wrapped = DistributedDataParallel(
         config,
         DistributedDataParallelConfig(use_distributed_optimizer=True, grad_reduce_in_fp32=True),
-        Float16Module(config, model) if training.precision == "bf16" else model,
+        Float16Module(config, model) if training.precision in ("bf16", "fp16") else model,
     )
     return Stage((model,), (wrapped,))
 
@@ -84,8 +84,8 @@ def _layer_spec() -> object:
 
 def _transformer_config(pretrain: Pretrain, world: World) -> TransformerConfig:
     shape = pretrain.model
-    bf16 = pretrain.training.precision == "bf16"
-    dtype = torch.bfloat16 if bf16 else torch.float32
+    types = {"bf16": torch.bfloat16, "fp16": torch.float16}
+    dtype = types.get(pretrain.training.precision, torch.float32)
     return TransformerConfig(
         num_layers=shape.layers,
         hidden_size=shape.hidden_size,
@@ -103,7 +103,8 @@ def _transformer_config(pretrain: Pretrain, world: World) -> TransformerConfig:
         pipeline_model_parallel_size=world.pipeline_size,
         params_dtype=dtype,
         pipeline_dtype=dtype,
-        bf16=bf16,
+        bf16=dtype == torch.bfloat16,
+        fp16=dtype == torch.float16,
         # `initialise` draws the weights; Megatron's own draws depend on the pipeline's size.
         perform_initialization=False,
         use_cpu_initialization=True,
