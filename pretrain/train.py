@@ -89,7 +89,7 @@ def resume(run: Run) -> LoopState:
     plan, world = run.plan, run.world
     recipe, pretrain = plan.recipe, plan.recipe.pretrain
     state = _load(run)
-    run.metrics.resume(state.done)
+    run.metrics.resume(state.done or -1)  # a new start is the first event
     if state.done:
         run.metrics.write("resume", state.done, **layout_of(pretrain.parallel).model_dump())
         get_logger("pretrain").info("%s: resumed after iteration %d", recipe.run.name, state.done)

@@ -22,6 +22,7 @@ from pretrain.judge import Judge
 from pretrain.schedule import learning_rate, num_micro_batches
 from pretrain.stability import LoopState, count, interventions
 from pretrain.train import open_corpus
+from tests.pretrain.loop_command import run_loop
 
 
 def main() -> None:
@@ -30,7 +31,8 @@ def main() -> None:
     sys.stdout = sys.stderr  # whatever else prints must not come between the answers
     for line in sys.stdin:
         try:
-            answer = {"ok": execute(**json.loads(line))}
+            command = json.loads(line)
+            answer = {"ok": (run_loop if "faults" in command else execute)(**command)}
         except GristmillError as error:
             answer = {"error": type(error).__name__, "message": str(error)}
         print(json.dumps(answer), file=answers, flush=True)
