@@ -1,5 +1,6 @@
 """Whether any process was asked to stop, agreed upon without waiting."""
 
+import numpy as np
 import torch
 
 from pretrain.parallel import World
@@ -14,8 +15,8 @@ class StopVotes:
 
     def __init__(self, world: World) -> None:
         self._group = world.control if world.size > 1 else None
-        self._flag = torch.zeros(1, dtype=torch.int32)
-        self._view = self._flag.numpy()
+        self._view = np.zeros(1, np.int32)
+        self._flag = torch.from_numpy(self._view)
         self._work: torch.distributed.Work | None = None
 
     def exchange(self, asked: bool) -> bool:

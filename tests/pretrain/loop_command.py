@@ -1,5 +1,6 @@
 """The real loop on a rank of the pool, with faults planted in its batches."""
 
+import contextlib
 import dataclasses
 from collections.abc import Iterator
 from typing import Any
@@ -12,6 +13,8 @@ from pretrain import directory, parallel, train
 from pretrain.batch import MicroBatch
 from pretrain.check import make_plan
 from pretrain.contract import read_metrics
+from pretrain.device_reads import DeviceReads
+from pretrain.judge import Judge, Seen
 
 _TIMES = ("seconds", "tokens_per_second", "memory_bytes")
 
@@ -21,13 +24,18 @@ class Killed(Exception):
 
 
 def run_loop(
-    recipe: dict[str, Any], work: str, faults: dict[str, str], stop_after: int = -1
+    recipe: dict[str, Any],
+    work: str,
+    faults: dict[str, str],
+    stop_after: int = -1,
+    count_reads: bool = False,
 ) -> dict[str, Any]:
     """Train a recipe to its end, or until a fault ends it.
 
     `faults` are by iteration, from 0: `nan` (a loss that is not a number), `spike` (labels drawn at
     random), `die` (the process is killed before the batch comes). The stop signal comes to the last
-    rank during iteration `stop_after`. The answer is the same on all ranks.
+    rank during iteration `stop_after`. With `count_reads` the answer says what was asked of the
+    device between any two readings of the judge. It is the same on all ranks.
     """
     plan = make_plan(Recipe.from_dict(recipe))
     world = parallel.start(plan.recipe.pretrain.parallel, 1)
@@ -54,11 +62,12 @@ def run_loop(
 
     train.training_batch = planted
     ended, message = "done", ""
-    state = None
+    state, reads = None, []
     try:
         run = train.set_up(plan)
         state = train.resume(run)
-        train.iterate(run, state, Signal())  # type: ignore[arg-type]
+        with _counted(run.judge) if count_reads else contextlib.nullcontext([]) as reads:
+            train.iterate(run, state, Signal())  # type: ignore[arg-type]
     except (GristmillError, Killed) as error:
         ended, message = type(error).__name__, str(error)
     finally:
@@ -71,8 +80,25 @@ def run_loop(
     return {
         "ended": ended, "message": message, "events": events, "weights": weights,
         "iterations": seen, "done": state.done, "interventions": state.interventions,
-        "passed_over": state.passed_over,
+        "passed_over": state.passed_over, "reads": reads,
     }  # fmt: skip
+
+
+@contextlib.contextmanager
+def _counted(judge: Judge) -> Iterator[list[dict[str, int]]]:
+    """What is asked of the device from the end of one `drain` to the beginning of the next."""
+    between: list[dict[str, int]] = []
+    drain = judge.drain
+    with DeviceReads() as reads:
+
+        def counting() -> list[Seen]:
+            between.append(dict(reads.found))
+            seen = drain()
+            reads.found.clear()
+            return seen
+
+        judge.drain = counting  # type: ignore[method-assign]
+        yield between
 
 
 def _spoiled(batch: MicroBatch, fault: str, iteration: int) -> MicroBatch:
