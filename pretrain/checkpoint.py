@@ -40,9 +40,11 @@ _METADATA = {"distrib_optim_sharding_type": "fully_reshardable"}
 
 def save(
     directory: Path, iteration: int, stage: Stage, optimizer: Any, parallel: Parallel,
-    config_digest: str, keep: int, world: World,
+    config_digest: str, keep: int, world: World, state: dict[str, Any],
 ) -> None:  # fmt: skip
     """Write the state after `iteration` updates below `directory`, then drop all but `keep`.
+
+    `state` is the loop's: what JSON can say, and tensors in host memory; the same on every rank.
 
     Every rank calls it; when it returns, `latest` names the new checkpoint.
     """
@@ -52,9 +54,9 @@ def save(
         shutil.rmtree(writing, ignore_errors=True)
         writing.mkdir(parents=True)
     barrier()
-    state = _sharded_state(stage, optimizer, is_loading=False)
-    state["rng"] = _rng(world)
-    megatron.save_checkpoint(state, writing)
+    sharded = _sharded_state(stage, optimizer, is_loading=False)
+    sharded["rng"] = _rng(world)
+    megatron.save_checkpoint({**sharded, "loop": state}, writing)
     barrier()
     if world.is_first:
         _seal(writing, iteration, parallel, config_digest)
@@ -67,15 +69,19 @@ def save(
     barrier()
 
 
-def load(directory: Path, stage: Stage, optimizer: Any, parallel: Parallel, world: World) -> int:
-    """Load what `latest` names into model and optimizer; the number of updates done, 0 if none.
+def load(
+    directory: Path, stage: Stage, optimizer: Any, parallel: Parallel, world: World
+) -> tuple[int, dict[str, Any]]:
+    """Load what `latest` names into model and optimizer.
+
+    Returns the number of updates done and the loop's state, 0 and an empty one if there is none.
 
     The checkpoint may have been written under another layout. Raises `UserError`, on every rank and
     before anything is read, if it is not whole.
     """
     name = latest(directory)
     if name is None:
-        return 0
+        return 0, {}
     checkpoint = directory / name
     manifest = _open(checkpoint, world)
     same_layout = manifest.facts["layout"] == parallel.model_dump()
@@ -90,7 +96,7 @@ def load(directory: Path, stage: Stage, optimizer: Any, parallel: Parallel, worl
         torch.set_rng_state(loaded["rng"]["cpu"])
         if torch.cuda.is_available():
             torch.cuda.set_rng_state(loaded["rng"]["cuda"])
-    return int(manifest.facts["iteration"])
+    return int(manifest.facts["iteration"]), loaded["loop"]
 
 
 def load_weights(directory: Path, stage: Stage, world: World) -> int:

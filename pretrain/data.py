@@ -28,6 +28,7 @@ from pretrain.megatron import (
     IndexedDataset,
 )
 from pretrain.parallel import World, barrier, sum_over_world
+from pretrain.schedule import first_sample, num_micro_batches
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def training_samples(
     `work` under a name of what they depend on, and renamed when they are complete.
     """
     training = pretrain.training
-    num_samples = training.iterations * training.batch_size
+    num_samples = first_sample(training, training.iterations)
     used = [(str(prefix), tokens) for prefix, tokens in corpus.train if tokens > 0]
     key = digest_json([used, num_samples, pretrain.model.sequence_length, seed])
     finished = work / f"index-{key.removeprefix('xxh3_128:')}"
@@ -101,8 +102,8 @@ def training_batch(
     """This rank's micro-batches of `iteration`, counted from 0."""
     training = pretrain.training
     size = training.micro_batch_size
-    first = iteration * training.batch_size
-    for index in range(num_micro_batches(pretrain)):
+    first = first_sample(training, iteration)
+    for index in range(num_micro_batches(training, world.data_size, iteration)):
         start = first + (index * world.data_size + world.data_rank) * size
         drawn = [samples[position] for position in range(start, start + size)]
         tokens = torch.stack([sample["tokens"] for sample in drawn])
@@ -117,12 +118,6 @@ def _plain(
     positions = torch.arange(tokens.size(1)).expand_as(tokens)
     sources = torch.zeros(tokens.size(0), dtype=torch.int64)
     return MicroBatch(tokens, labels, mask, positions, None, sources, samples)
-
-
-def num_micro_batches(pretrain: Pretrain) -> int:
-    """Micro-batches of one iteration on each data rank."""
-    training = pretrain.training
-    return training.batch_size // (training.micro_batch_size * pretrain.parallel.data)
 
 
 class ValidationSequences:

@@ -1,69 +1,62 @@
 """One training iteration: forward and backward through all micro-batches, one update.
 
+Nothing here waits for the device: what came out stays there, in the `judge`, until it is drained.
+
 Shapes: B micro-batch, S sequence length.
 """
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
 
-from launch.errors import NumericalError
+import torch
+
 from pretrain.batch import MicroBatch
 from pretrain.forward import Report, forward_step
+from pretrain.judge import Judge
 from pretrain.megatron import get_forward_backward_func
 from pretrain.model import Stage
-from pretrain.optimizer import set_learning_rate
-from pretrain.parallel import World, sum_over_world
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What every rank knows after an iteration."""
-
-    loss: float  # nats per token, mean over the global batch, before the update
-    gradient_norm: float  # of the whole model, before clipping
-    stop_requested: bool  # by a signal to any rank
+from pretrain.optimizer import Optimizer
+from pretrain.parallel import World
 
 
 def train_iteration(
     stage: Stage,
-    optimizer: Any,
+    optimizer: Optimizer,
+    judge: Judge,
     micro_batches: Iterator[MicroBatch],
     *,
     num_micro_batches: int,
     micro_batch_size: int,
     learning_rate: float,
-    stop_requested: bool,
     world: World,
-) -> Outcome:
+) -> list[Report]:
     """Run one iteration on this rank, together with all the others.
 
-    Raises `NumericalError`, on every rank, if the loss or the gradient is not a finite number; with
-    such a loss the weights are as they were before.
+    Returns the reports of `pass_through`. An update that is not finite, or that the policy refuses,
+    leaves weights and optimizer as they were, to the bit.
     """
     for model in stage.wrapped:
         model.zero_grad_buffer()
-    optimizer.zero_grad()
     reports = pass_through(
         stage, micro_batches, num_micro_batches=num_micro_batches,
         micro_batch_size=micro_batch_size, backward=True,
     )  # fmt: skip
+    totals = _totals(reports, optimizer, world)
+    optimizer.update(learning_rate, judge.decide(totals))
+    return reports
+
+
+def _totals(reports: list[Report], optimizer: Optimizer, world: World) -> torch.Tensor:
+    """Over all ranks, in one exchange, float64 [3]: the sum of the losses, the number of positions
+    that count, the square of the norm of the summed gradients."""
+    totals = torch.zeros(3, dtype=torch.float64, device=world.device)
     # Tensor ranks hold the same loss; one of them speaks.
-    speaks = world.is_last_stage and world.tensor_rank == 0
-    sums = [
-        sum(float(report[key].sum()) for report in reports) if speaks else 0.0
-        for key in ("sums", "counts")
-    ]
-    total, count, stops = sum_over_world([*sums, float(stop_requested)], world.device)
-    loss = total / count
-    if not _is_finite(loss):
-        raise NumericalError(f"the training loss is {loss}", _HINT)
-    set_learning_rate(optimizer, learning_rate)
-    _, gradient_norm, _ = optimizer.step()
-    if not _is_finite(gradient_norm):
-        raise NumericalError(f"the norm of the gradient is {gradient_norm}", _HINT)
-    return Outcome(loss, float(gradient_norm), stops > 0)
+    if world.is_last_stage and world.tensor_rank == 0:
+        for index, key in enumerate(("sums", "counts")):
+            totals[index] = torch.stack([report[key].sum() for report in reports]).double().sum()
+    totals[2] = optimizer.squared_norm()
+    torch.distributed.all_reduce(totals)
+    return totals
 
 
 def pass_through(
@@ -92,13 +85,3 @@ def pass_through(
         forward_only=not backward,
     )
     return reports
-
-
-def _is_finite(value: float) -> bool:
-    return value == value and abs(value) != float("inf")
-
-
-_HINT = (
-    "the checkpoints hold the state before it; a lower training.lr_peak or a longer warm-up "
-    "often mends it"
-)

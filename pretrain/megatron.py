@@ -52,8 +52,8 @@ with _quiet_and_light():
     from megatron.core.distributed import (
         DistributedDataParallel,
         DistributedDataParallelConfig,
-        finalize_model_grads,
     )
+    from megatron.core.distributed import finalize_model_grads as megatron_finalize
     from megatron.core.models.common.embeddings.rotary_pos_embedding import RotaryEmbedding
     from megatron.core.models.gpt import GPTModel
     from megatron.core.models.gpt.gpt_layer_specs import (
@@ -95,6 +95,7 @@ __all__ = [
     "TransformerBlockSubmodules",
     "TransformerConfig",
     "clip_grads",
+    "expert_tensor_group",
     "finalize_model_grads",
     "get_batch_on_this_cp_rank",
     "get_forward_backward_func",
@@ -106,6 +107,7 @@ __all__ = [
     "make_optimizer",
     "parallel_state",
     "save_checkpoint",
+    "tensor_group",
     "tensor_parallel",
 ]
 
@@ -113,6 +115,27 @@ __all__ = [
 def has_transformer_engine() -> bool:
     """Whether Transformer Engine's layers can be used: it is installed, and there is a GPU."""
     return torch.cuda.is_available() and importlib.util.find_spec("transformer_engine") is not None
+
+
+def finalize_model_grads(
+    models: list[torch.nn.Module], _num_tokens: torch.Tensor | None = None, **options: Any
+) -> None:
+    """Megatron's reduction of gradients over the layout, left as sums over the tokens.
+
+    To divide by their number Megatron asks the host whether it is zero, and passes over all
+    gradients; `optimizer.Optimizer` divides in its one pass.
+    """
+    megatron_finalize(models, None, **options)
+
+
+def tensor_group() -> Any:
+    """The tensor ranks that share this rank's matrices."""
+    return parallel_state.get_tensor_model_parallel_group()
+
+
+def expert_tensor_group() -> Any:
+    """The ranks that share the matrices of this rank's experts."""
+    return parallel_state.get_expert_tensor_parallel_group()
 
 
 def make_optimizer(

@@ -2,10 +2,15 @@
 
 Every process of the run executes this with its own `World`; what only one of them does asks
 `world.is_first`. All inputs come from files, all outputs go to the run's directory.
+
+Between two log lines nothing here waits for the device: losses, norms and verdicts stay there until
+`judge.drain`.
 """
 
 import time
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -13,136 +18,236 @@ from launch.errors import PreemptedError
 from launch.log import get_logger, record_duration
 from pretrain import checkpoint, model, optimizer, parallel
 from pretrain.check import Plan, layout_of
+from pretrain.config import Pretrain
 from pretrain.contract import RunResult
-from pretrain.data import (
-    Corpus,
-    ValidationSequences,
-    num_micro_batches,
-    training_batch,
-    training_samples,
-)
+from pretrain.data import Corpus, ValidationSequences, training_batch, training_samples
 from pretrain.directory import commit
 from pretrain.evaluate import validate
 from pretrain.interrupt import StopRequest
 from pretrain.iteration import train_iteration
+from pretrain.judge import Judge, Seen
 from pretrain.metrics import Metrics
+from pretrain.model import Stage
+from pretrain.optimizer import Optimizer
 from pretrain.parallel import World
-from pretrain.schedule import learning_rate
+from pretrain.progress import Progress
+from pretrain.schedule import learning_rate, num_micro_batches
+from pretrain.stability import LoopState, count, interventions
+from pretrain.stop_votes import StopVotes
 from tokenizer.contract import open_tokens, token_prefixes
 
-LOG_SECONDS = 10.0
+
+@dataclass(frozen=True)
+class Run:
+    """All that a run is made of on this process."""
+
+    plan: Plan
+    world: World
+    stage: Stage
+    optimizer: Optimizer
+    judge: Judge
+    samples: Any
+    validation: ValidationSequences
+    metrics: Metrics
 
 
 def train(plan: Plan, stop: StopRequest) -> RunResult | None:
     """Train the run of `plan` to its end, from its last checkpoint if there is one.
 
     Returns the result on rank 0, None elsewhere. Raises `PreemptedError` after a save if any rank
-    was asked to stop, `NumericalError` if the loss or the gradient is not finite.
+    was asked to stop, `NumericalError` if the policy for bad numbers says so.
     """
     begun = time.monotonic()
-    log = get_logger("pretrain")
-    recipe, pretrain = plan.recipe, plan.recipe.pretrain
-    training, directory = pretrain.training, plan.recipe.run_directory
-    result = plan.result("running")
-    iteration_tokens = training.batch_size * pretrain.model.sequence_length
+    run = set_up(plan)
+    state = resume(run)
+    iterate(run, state, stop)
+    return finish(run, begun)
 
-    # The world, the model with its initial weights, the data.
+
+def set_up(plan: Plan) -> Run:
+    """The world, the model with its initial weights, the optimizer, the data."""
+    recipe, pretrain = plan.recipe, plan.recipe.pretrain
+    directory = recipe.run_directory
     world = parallel.start(pretrain.parallel, recipe.run.seed)
     stage = model.build(pretrain, plan.padded_vocab_size, recipe.run.seed, world)
-    adam = optimizer.build(training, stage)
+    judge = Judge(pretrain.stability, pretrain.training, world.device)
     corpus = open_corpus(plan)
-    samples = training_samples(pretrain, corpus, recipe.run.seed, directory / "work", world)
-    sequences = ValidationSequences(corpus, pretrain.model.sequence_length)
+    return Run(
+        plan,
+        world,
+        stage,
+        optimizer.build(pretrain.training, stage, judge.loss_scale),
+        judge,
+        training_samples(pretrain, corpus, recipe.run.seed, directory / "work", world),
+        ValidationSequences(corpus, pretrain.model.sequence_length),
+        Metrics(directory if world.is_first else None),
+    )
 
-    # From the last checkpoint, or from the start.
-    checkpoints = directory / "checkpoints"
-    done = saved = checkpoint.load(checkpoints, stage, adam, pretrain.parallel, world)
-    metrics = Metrics(directory if world.is_first else None)
-    metrics.resume(done)
-    if done:
-        metrics.write("resume", done, **layout_of(pretrain.parallel).model_dump())
-        log.info("%s: resumed after iteration %d", recipe.run.name, done)
-    else:
-        _verify_tokens(plan, world)
-        metrics.write(
-            "start", 0, name=recipe.run.name, parameters_total=result.parameters_total,
-            world_size=world.size, threads=torch.get_num_threads(), device=world.device.type,
-            precision=training.precision,
-        )  # fmt: skip
 
-    # The loop. `done` counts updates; the next one is number `done`, from 0.
-    last_line = interval_start = time.monotonic()
-    interval_first = done
-    while done < training.iterations:
-        outcome = train_iteration(
-            stage,
-            adam,
-            training_batch(samples, pretrain, done, world),
-            num_micro_batches=num_micro_batches(pretrain),
+def resume(run: Run) -> LoopState:
+    """From the last checkpoint, or from the start."""
+    plan, world = run.plan, run.world
+    recipe, pretrain = plan.recipe, plan.recipe.pretrain
+    state = _load(run)
+    run.metrics.resume(state.done or -1)  # a new start is the first event
+    if state.done:
+        run.metrics.write("resume", state.done, **layout_of(pretrain.parallel).model_dump())
+        get_logger("pretrain").info("%s: resumed after iteration %d", recipe.run.name, state.done)
+        return state
+    if world.is_first:  # once for each run; the others would only read the same bytes again
+        open_tokens(recipe.tokens, verify=True)
+    run.metrics.write(
+        "start", 0, name=recipe.run.name,
+        parameters_total=plan.result("running").parameters_total, world_size=world.size,
+        threads=torch.get_num_threads(), device=world.device.type,
+        precision=pretrain.training.precision,
+    )  # fmt: skip
+    if "rewind" in (pretrain.stability.on_not_finite, pretrain.stability.on_spike):
+        _save(run, state)  # so that there is one to go back to
+    return state
+
+
+def iterate(run: Run, state: LoopState, stop: StopRequest) -> None:
+    """The loop. `state.done` counts iterations; the next one is number `done`, from 0."""
+    pretrain, world = run.plan.recipe.pretrain, run.world
+    training = pretrain.training
+    progress, votes = Progress(run.plan, run.metrics, state.done), StopVotes(world)
+    while state.done < training.iterations:
+        train_iteration(  # what it returns is for sums by source
+            run.stage,
+            run.optimizer,
+            run.judge,
+            training_batch(run.samples, pretrain, state.done, world),
+            num_micro_batches=num_micro_batches(training, world.data_size, state.done),
             micro_batch_size=training.micro_batch_size,
-            learning_rate=learning_rate(training, done),
-            stop_requested=stop.is_set,
+            learning_rate=learning_rate(training, state.done),
             world=world,
         )
-        done += 1
-        at_end = done == training.iterations
-        if done % training.log_interval == 0 or done == 1 or at_end or outcome.stop_requested:
-            now = time.monotonic()
-            seconds = now - interval_start
-            rate = (done - interval_first) * iteration_tokens / seconds
-            metrics.write(
-                "train", done, tokens=done * iteration_tokens, loss=outcome.loss,
-                gradient_norm=outcome.gradient_norm,
-                learning_rate=learning_rate(training, done - 1), batch_size=training.batch_size,
-                tokens_per_second=rate, mfu=None, memory_bytes=None, seconds=seconds,
-            )  # fmt: skip
-            if now - last_line >= LOG_SECONDS or done == 1 or at_end:
-                last_line = now
-                log.info(
-                    "%s: iteration %d of %d, loss %.4f, %.0f tokens/s, about %.0f s left",
-                    recipe.run.name, done, training.iterations, outcome.loss, rate,
-                    (training.iterations - done) * iteration_tokens / rate,
-                )  # fmt: skip
-            interval_start, interval_first = time.monotonic(), done
-        if at_end or (training.valid_interval and done % training.valid_interval == 0):
-            start = time.monotonic()
-            valid = validate(stage, sequences, pretrain, plan.tokens_per_byte, world)
-            seconds = time.monotonic() - start
-            metrics.write(
-                "valid", done, loss=valid.loss, bits_per_byte=valid.bits_per_byte,
-                tokens=valid.tokens, seconds=seconds,
-            )  # fmt: skip
-            log.info(
-                "%s: iteration %d, validation loss %.4f, %.4f bits per byte",
-                recipe.run.name, done, valid.loss, valid.bits_per_byte,
-            )  # fmt: skip
-            interval_start += seconds
-        due = done % pretrain.checkpoint.interval_iterations == 0
-        if at_end or due or outcome.stop_requested:
-            start = time.monotonic()
-            checkpoint.save(
-                checkpoints, done, stage, adam, pretrain.parallel, result.config_digest,
-                pretrain.checkpoint.keep, world,
-            )  # fmt: skip
-            saved, seconds = done, time.monotonic() - start
-            metrics.write("checkpoint", done, seconds=seconds, permanent=False, asynchronous=False)
-            interval_start += seconds
-        if outcome.stop_requested and not at_end:
+        state.done += 1
+        # The watchdog's beat comes here.
+        stopping = votes.exchange(stop.is_set)
+        due = _due(pretrain, state.done, stopping)
+        if due.line or due.save:
+            seen = run.judge.drain()  # here, and nowhere else, the host waits for the device
+            if _intervene(run, state, seen):  # and went back: there other things are due
+                due = replace(_due(pretrain, state.done, stopping), line=False)
+                progress.restart(state.done)
+            if due.line:
+                progress.line(state.done, seen[-1])
+        with progress.pause():
+            if due.validation:
+                _validate(run, state.done)
+            if due.save:
+                _save(run, state)
+        if stopping and state.done < training.iterations:
             raise PreemptedError(
-                f"{recipe.run.name}: stopped and saved after iteration {done}",
+                f"{run.plan.recipe.run.name}: stopped and saved after iteration {state.done}",
                 "the same command goes on from there",
             )
+    votes.close()
 
-    # The end: result and manifest, by one process.
-    assert saved == training.iterations
-    if not world.is_first:
+
+@dataclass(frozen=True)
+class _Due:
+    """What comes after an iteration."""
+
+    line: bool
+    validation: bool
+    save: bool
+
+
+def _due(pretrain: Pretrain, done: int, stopping: bool) -> _Due:
+    training = pretrain.training
+    at_end = done == training.iterations
+    return _Due(
+        line=at_end or stopping or done == 1 or done % training.log_interval == 0,
+        validation=at_end or (training.valid_interval > 0 and done % training.valid_interval == 0),
+        save=at_end or stopping or done % pretrain.checkpoint.interval_iterations == 0,
+    )
+
+
+def finish(run: Run, begun: float) -> RunResult | None:
+    """Result and manifest, by one process."""
+    if not run.world.is_first:
         return None
-    name = checkpoint.latest(checkpoints)
+    directory = run.plan.recipe.run_directory
+    name = checkpoint.latest(directory / "checkpoints")
     assert name is not None
-    metrics.write("end", done, status="done")
-    ended = commit(plan, metrics.summary(), name)
+    run.metrics.write("end", run.plan.recipe.pretrain.training.iterations, status="done")
+    ended = commit(run.plan, run.metrics.summary(), name)
     record_duration(directory, "pretrain", time.monotonic() - begun)
     return ended
+
+
+def _intervene(run: Run, state: LoopState, seen: list[Seen]) -> bool:
+    """Record and answer what was wrong with the last iterations; whether the run went back.
+
+    Raises `NumericalError` where the policy ends the run.
+    """
+    pretrain = run.plan.recipe.pretrain
+    for found in interventions(seen, state.done - len(seen), pretrain.stability):
+        back = found.action == "rewind"
+        event = found.event(pretrain.training, state.saved if back else found.iteration)
+        run.metrics.write("intervention", found.iteration + 1, **event)
+        get_logger("pretrain").warning("%s: %s", run.plan.recipe.run.name, found)
+        count(found, state, pretrain.stability)
+        if back:
+            _go_back(run, state, found.iteration + 1)
+            return True
+    return False
+
+
+def _go_back(run: Run, state: LoopState, end: int) -> None:
+    """Take the model of the last checkpoint and go on at iteration `end`: the batches between are
+    passed over, the order of all others stays (Chowdhery et al. 2022, arXiv:2204.02311, 5.1)."""
+    kept = _load(run)
+    assert kept.done == state.saved, "the checkpoint before is the last one"
+    state.passed_over.append((kept.done, end))
+    state.done = end
+    run.metrics.write("rewind", end, to_iteration=kept.done)
+
+
+def _validate(run: Run, done: int) -> None:
+    start = time.monotonic()
+    plan = run.plan
+    valid = validate(
+        run.stage, run.validation, plan.recipe.pretrain, plan.tokens_per_byte, run.world
+    )
+    run.metrics.write(
+        "valid", done, loss=valid.loss, bits_per_byte=valid.bits_per_byte, tokens=valid.tokens,
+        seconds=time.monotonic() - start,
+    )  # fmt: skip
+    get_logger("pretrain").info(
+        "%s: iteration %d, validation loss %.4f, %.4f bits per byte",
+        plan.recipe.run.name, done, valid.loss, valid.bits_per_byte,
+    )  # fmt: skip
+
+
+def _save(run: Run, state: LoopState) -> None:
+    start = time.monotonic()
+    recipe, config = run.plan.recipe, run.plan.recipe.pretrain
+    state.saved = state.done
+    checkpoint.save(
+        recipe.run_directory / "checkpoints", state.done, run.stage, run.optimizer,
+        config.parallel, run.plan.result("running").config_digest, config.checkpoint.keep,
+        run.world, state=state.to_dict(run.judge),
+    )  # fmt: skip
+    run.metrics.write(
+        "checkpoint", state.done, seconds=time.monotonic() - start, permanent=False,
+        asynchronous=False,
+    )  # fmt: skip
+
+
+def _load(run: Run) -> LoopState:
+    recipe = run.plan.recipe
+    done, kept = checkpoint.load(
+        recipe.run_directory / "checkpoints", run.stage, run.optimizer, recipe.pretrain.parallel,
+        run.world,
+    )  # fmt: skip
+    state = LoopState.from_dict(kept, run.judge) if kept else LoopState()
+    assert state.done == done
+    state.saved = done
+    return state
 
 
 def open_corpus(plan: Plan) -> Corpus:
@@ -161,9 +266,3 @@ def open_corpus(plan: Plan) -> Corpus:
         vocab_size=int(facts["padded_vocab_size"]),
         eod_id=int(facts["eod_id"]),
     )
-
-
-def _verify_tokens(plan: Plan, world: World) -> None:
-    # Once for each run, by one process; the others would only read the same bytes again.
-    if world.is_first:
-        open_tokens(plan.recipe.tokens, verify=True)

@@ -15,16 +15,14 @@ from launch.errors import GristmillError
 from launch.recipe import Recipe
 from pretrain import checkpoint, model, optimizer, parallel
 from pretrain.check import make_plan
-from pretrain.data import (
-    ValidationSequences,
-    num_micro_batches,
-    training_batch,
-    training_samples,
-)
+from pretrain.data import ValidationSequences, training_batch, training_samples
 from pretrain.evaluate import validate
 from pretrain.iteration import train_iteration
-from pretrain.schedule import learning_rate
+from pretrain.judge import Judge
+from pretrain.schedule import learning_rate, num_micro_batches
+from pretrain.stability import LoopState, count, interventions
 from pretrain.train import open_corpus
+from tests.pretrain.loop_command import run_loop
 
 
 def main() -> None:
@@ -33,7 +31,8 @@ def main() -> None:
     sys.stdout = sys.stderr  # whatever else prints must not come between the answers
     for line in sys.stdin:
         try:
-            answer = {"ok": execute(**json.loads(line))}
+            command = json.loads(line)
+            answer = {"ok": (run_loop if "faults" in command else execute)(**command)}
         except GristmillError as error:
             answer = {"error": type(error).__name__, "message": str(error)}
         print(json.dumps(answer), file=answers, flush=True)
@@ -55,28 +54,38 @@ def execute(
     pretrain, seed = plan.recipe.pretrain, plan.recipe.run.seed
     world = parallel.start(pretrain.parallel, seed)
     stage = model.build(pretrain, plan.padded_vocab_size, seed, world)
-    adam = optimizer.build(pretrain.training, stage)
+    judge = Judge(pretrain.stability, pretrain.training, world.device)
+    adam = optimizer.build(pretrain.training, stage, judge.loss_scale)
     corpus = open_corpus(plan)
     samples = training_samples(pretrain, corpus, seed, Path(work), world)
-    begun = done = checkpoint.load(Path(load), stage, adam, pretrain.parallel, world) if load else 0
+    state = LoopState()
+    if load:
+        _, kept = checkpoint.load(Path(load), stage, adam, pretrain.parallel, world)
+        state = LoopState.from_dict(kept, judge) if kept else state
+    begun = state.done
     if poison:
         next(stage.models[0].parameters()).data.view(-1)[0] = float("nan")
     losses, norms = [], []
-    while done < begun + iterations:
-        outcome = train_iteration(
-            stage, adam, training_batch(samples, pretrain, done, world),
-            num_micro_batches=num_micro_batches(pretrain),
+    while state.done < begun + iterations:
+        train_iteration(
+            stage, adam, judge, training_batch(samples, pretrain, state.done, world),
+            num_micro_batches=num_micro_batches(pretrain.training, world.data_size, state.done),
             micro_batch_size=pretrain.training.micro_batch_size,
-            learning_rate=learning_rate(pretrain.training, done),
-            stop_requested=False, world=world,
+            learning_rate=learning_rate(pretrain.training, state.done), world=world,
         )  # fmt: skip
-        done += 1
-        losses.append(outcome.loss)
-        norms.append(outcome.gradient_norm)
+        (seen,) = judge.drain()
+        for found in interventions([seen], state.done, pretrain.stability):
+            count(found, state, pretrain.stability)
+        state.done += 1
+        losses.append(seen.loss)
+        norms.append(seen.gradient_norm)
     sequences = ValidationSequences(corpus, pretrain.model.sequence_length)
     valid = validate(stage, sequences, pretrain, plan.tokens_per_byte, world)
     if save:
-        checkpoint.save(Path(save), done, stage, adam, pretrain.parallel, "made-up", 2, world)
+        checkpoint.save(
+            Path(save), state.done, stage, adam, pretrain.parallel, "made-up", 2, world,
+            state=state.to_dict(judge),
+        )  # fmt: skip
     own = [p for m in stage.models for p in m.parameters() if not getattr(p, "shared", False)]
     # Tensor ranks divide matrices and copy norms; data ranks copy everything.
     counted = world.data_rank == 0

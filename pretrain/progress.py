@@ -1,0 +1,59 @@
+"""What a run says of itself while it goes: a line of metrics for each interval, a line of text for
+a person every ten seconds."""
+
+import contextlib
+import time
+from collections.abc import Iterator
+
+from launch.log import get_logger
+from pretrain.check import Plan
+from pretrain.judge import Seen
+from pretrain.metrics import Metrics
+from pretrain.schedule import batch_size, first_sample, learning_rate
+
+LOG_SECONDS = 10.0
+
+
+class Progress:
+    """The interval since the last line."""
+
+    def __init__(self, plan: Plan, metrics: Metrics, done: int) -> None:
+        self._plan = plan
+        self._metrics = metrics
+        self._last_text = time.monotonic()
+        self.restart(done)
+
+    def restart(self, done: int) -> None:
+        """Begin an interval after `done` iterations."""
+        self._start, self._first = time.monotonic(), done
+
+    @contextlib.contextmanager
+    def pause(self) -> Iterator[None]:
+        """What is done inside is no training, and does not count as time of the interval."""
+        begun = time.monotonic()
+        yield
+        self._start += time.monotonic() - begun
+
+    def line(self, done: int, seen: Seen) -> None:
+        """Write the event `train` after `done` iterations, of which `seen` is the last."""
+        training = self._plan.recipe.pretrain.training
+        length = self._plan.recipe.pretrain.model.sequence_length
+        now = time.monotonic()
+        seconds = now - self._start
+        tokens = first_sample(training, done) * length
+        rate = (tokens - first_sample(training, self._first) * length) / seconds
+        self._metrics.write(
+            "train", done, tokens=tokens, loss=seen.loss, gradient_norm=seen.gradient_norm,
+            learning_rate=learning_rate(training, done - 1),
+            batch_size=batch_size(training, done - 1), tokens_per_second=rate, mfu=None,
+            memory_bytes=None, seconds=seconds,
+        )  # fmt: skip
+        if now - self._last_text >= LOG_SECONDS or done in (1, training.iterations):
+            self._last_text = now
+            left = first_sample(training, training.iterations) * length - tokens
+            get_logger("pretrain").info(
+                "%s: iteration %d of %d, loss %.4f, %.0f tokens/s, about %.0f s left",
+                self._plan.recipe.run.name, done, training.iterations, seen.loss, rate,
+                left / rate,
+            )  # fmt: skip
+        self.restart(done)

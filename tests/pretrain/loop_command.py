@@ -1,0 +1,111 @@
+"""The real loop on a rank of the pool, with faults planted in its batches."""
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from launch.errors import GristmillError
+from launch.recipe import Recipe
+from pretrain import directory, parallel, train
+from pretrain.batch import MicroBatch
+from pretrain.check import make_plan
+from pretrain.contract import read_metrics
+from pretrain.device_reads import DeviceReads
+from pretrain.judge import Judge, Seen
+
+_TIMES = ("seconds", "tokens_per_second", "memory_bytes")
+
+
+class Killed(Exception):
+    """As if the process had been killed: nothing is saved."""
+
+
+def run_loop(
+    recipe: dict[str, Any],
+    work: str,
+    faults: dict[str, str],
+    stop_after: int = -1,
+    count_reads: bool = False,
+) -> dict[str, Any]:
+    """Train a recipe to its end, or until a fault ends it.
+
+    `faults` are by iteration, from 0: `nan` (a loss that is not a number), `spike` (labels drawn at
+    random), `die` (the process is killed before the batch comes). The stop signal comes to the last
+    rank during iteration `stop_after`. With `count_reads` the answer says what was asked of the
+    device between any two readings of the judge. It is the same on all ranks.
+    """
+    plan = make_plan(Recipe.from_dict(recipe))
+    world = parallel.start(plan.recipe.pretrain.parallel, 1)
+    where = plan.recipe.run_directory
+    if world.is_first and not (where / "result.json").exists():
+        directory.claim(plan, force=False)
+    parallel.barrier()
+    seen: list[int] = []
+    original = train.training_batch
+
+    def planted(samples: Any, pretrain: Any, iteration: int, at: Any) -> Iterator[MicroBatch]:
+        seen.append(iteration)
+        fault = faults.get(str(iteration), "")
+        if fault == "die":
+            raise Killed
+        for batch in original(samples, pretrain, iteration, at):
+            yield _spoiled(batch, fault, iteration)
+
+    class Signal:
+        @property
+        def is_set(self) -> bool:
+            last = world.rank == world.size - 1
+            return last and 0 <= stop_after <= seen[-1]
+
+    train.training_batch = planted
+    ended, message = "done", ""
+    state, reads = None, []
+    try:
+        run = train.set_up(plan)
+        state = train.resume(run)
+        with _counted(run.judge) if count_reads else contextlib.nullcontext([]) as reads:
+            train.iterate(run, state, Signal())  # type: ignore[arg-type]
+    except (GristmillError, Killed) as error:
+        ended, message = type(error).__name__, str(error)
+    finally:
+        train.training_batch = original
+    numbers = sum(float(p.double().abs().sum()) for m in run.stage.models for p in m.parameters())
+    (weights,) = parallel.sum_over_world([numbers], world.device)
+    parallel.barrier()
+    assert state is not None
+    events = [{k: v for k, v in e.items() if k not in _TIMES} for e in read_metrics(where)]
+    return {
+        "ended": ended, "message": message, "events": events, "weights": weights,
+        "iterations": seen, "done": state.done, "interventions": state.interventions,
+        "passed_over": state.passed_over, "reads": reads,
+    }  # fmt: skip
+
+
+@contextlib.contextmanager
+def _counted(judge: Judge) -> Iterator[list[dict[str, int]]]:
+    """What is asked of the device from the end of one `drain` to the beginning of the next."""
+    between: list[dict[str, int]] = []
+    drain = judge.drain
+    with DeviceReads() as reads:
+
+        def counting() -> list[Seen]:
+            between.append(dict(reads.found))
+            seen = drain()
+            reads.found.clear()
+            return seen
+
+        judge.drain = counting  # type: ignore[method-assign]
+        yield between
+
+
+def _spoiled(batch: MicroBatch, fault: str, iteration: int) -> MicroBatch:
+    if fault == "nan":
+        return dataclasses.replace(batch, mask=batch.mask * float("nan"))
+    if fault == "spike":
+        generator = torch.Generator().manual_seed(iteration)
+        labels = torch.randint(1, 300, batch.labels.shape, generator=generator)
+        return dataclasses.replace(batch, labels=labels)
+    return batch
