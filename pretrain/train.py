@@ -5,30 +5,25 @@ Every process of the run executes this with its own `World`; what only one of th
 """
 
 import time
-from pathlib import Path
+from dataclasses import asdict
 
 import torch
 
 from launch.errors import PreemptedError
 from launch.log import get_logger, record_duration
 from pretrain import checkpoint, model, optimizer, parallel
+from pretrain.batches import Batches, shared_order
 from pretrain.check import Plan, layout_of
 from pretrain.contract import RunResult
-from pretrain.data import (
-    Corpus,
-    ValidationSequences,
-    num_micro_batches,
-    training_batch,
-    training_samples,
-)
 from pretrain.directory import commit
 from pretrain.evaluate import validate
 from pretrain.interrupt import StopRequest
 from pretrain.iteration import train_iteration
 from pretrain.metrics import Metrics
 from pretrain.parallel import World
-from pretrain.schedule import learning_rate
-from tokenizer.contract import open_tokens, token_prefixes
+from pretrain.schedule import learning_rate, num_micro_batches
+from pretrain.validation import ValidationSequences
+from tokenizer.contract import open_tokens
 
 LOG_SECONDS = 10.0
 
@@ -50,9 +45,9 @@ def train(plan: Plan, stop: StopRequest) -> RunResult | None:
     world = parallel.start(pretrain.parallel, recipe.run.seed)
     stage = model.build(pretrain, plan.padded_vocab_size, recipe.run.seed, world)
     adam = optimizer.build(training, stage)
-    corpus = open_corpus(plan)
-    samples = training_samples(pretrain, corpus, recipe.run.seed, directory / "work", world)
-    sequences = ValidationSequences(corpus, pretrain.model.sequence_length)
+    order = shared_order(recipe, plan.tokens, world)
+    batches = Batches(order, pretrain, world, lambda: stop.is_set)
+    sequences = ValidationSequences(recipe, plan.tokens)
 
     # From the last checkpoint, or from the start.
     checkpoints = directory / "checkpoints"
@@ -77,8 +72,8 @@ def train(plan: Plan, stop: StopRequest) -> RunResult | None:
         outcome = train_iteration(
             stage,
             adam,
-            training_batch(samples, pretrain, done, world),
-            num_micro_batches=num_micro_batches(pretrain),
+            batches.iteration(done),
+            num_micro_batches=num_micro_batches(training, world.data_size, done),
             micro_batch_size=training.micro_batch_size,
             learning_rate=learning_rate(training, done),
             stop_requested=stop.is_set,
@@ -112,6 +107,8 @@ def train(plan: Plan, stop: StopRequest) -> RunResult | None:
                 "valid", done, loss=valid.loss, bits_per_byte=valid.bits_per_byte,
                 tokens=valid.tokens, seconds=seconds,
             )  # fmt: skip
+            for part in valid.by_source:
+                metrics.write("valid_source", done, **asdict(part))
             log.info(
                 "%s: iteration %d, validation loss %.4f, %.4f bits per byte",
                 recipe.run.name, done, valid.loss, valid.bits_per_byte,
@@ -133,6 +130,8 @@ def train(plan: Plan, stop: StopRequest) -> RunResult | None:
                 "the same command goes on from there",
             )
 
+    batches.close()
+
     # The end: result and manifest, by one process.
     assert saved == training.iterations
     if not world.is_first:
@@ -143,24 +142,6 @@ def train(plan: Plan, stop: StopRequest) -> RunResult | None:
     ended = commit(plan, metrics.summary(), name)
     record_duration(directory, "pretrain", time.monotonic() - begun)
     return ended
-
-
-def open_corpus(plan: Plan) -> Corpus:
-    """The encoded corpus of the run, as `data` wants it."""
-    facts = plan.tokens.facts
-    size = {"uint16": 2, "int32": 4}[facts["dtype"]]
-    sizes = {entry.path: entry.bytes for entry in plan.tokens.files}
-    directory = plan.recipe.tokens
-
-    def shards(prefixes: list[str]) -> tuple[tuple[Path, int], ...]:
-        return tuple((directory / name, sizes[f"{name}.bin"] // size) for name in prefixes)
-
-    return Corpus(
-        train=shards(token_prefixes(plan.tokens, "train")),
-        valid=shards(token_prefixes(plan.tokens, "valid")),
-        vocab_size=int(facts["padded_vocab_size"]),
-        eod_id=int(facts["eod_id"]),
-    )
 
 
 def _verify_tokens(plan: Plan, world: World) -> None:

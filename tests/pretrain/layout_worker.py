@@ -14,17 +14,12 @@ import psutil
 from launch.errors import GristmillError
 from launch.recipe import Recipe
 from pretrain import checkpoint, model, optimizer, parallel
+from pretrain.batches import Batches, shared_order
 from pretrain.check import make_plan
-from pretrain.data import (
-    ValidationSequences,
-    num_micro_batches,
-    training_batch,
-    training_samples,
-)
 from pretrain.evaluate import validate
 from pretrain.iteration import train_iteration
-from pretrain.schedule import learning_rate
-from pretrain.train import open_corpus
+from pretrain.schedule import learning_rate, num_micro_batches
+from pretrain.validation import ValidationSequences
 
 
 def main() -> None:
@@ -56,16 +51,15 @@ def execute(
     world = parallel.start(pretrain.parallel, seed)
     stage = model.build(pretrain, plan.padded_vocab_size, seed, world)
     adam = optimizer.build(pretrain.training, stage)
-    corpus = open_corpus(plan)
-    samples = training_samples(pretrain, corpus, seed, Path(work), world)
+    batches = Batches(shared_order(plan.recipe, plan.tokens, world), pretrain, world, bool)
     begun = done = checkpoint.load(Path(load), stage, adam, pretrain.parallel, world) if load else 0
     if poison:
         next(stage.models[0].parameters()).data.view(-1)[0] = float("nan")
     losses, norms = [], []
     while done < begun + iterations:
         outcome = train_iteration(
-            stage, adam, training_batch(samples, pretrain, done, world),
-            num_micro_batches=num_micro_batches(pretrain),
+            stage, adam, batches.iteration(done),
+            num_micro_batches=num_micro_batches(pretrain.training, world.data_size, done),
             micro_batch_size=pretrain.training.micro_batch_size,
             learning_rate=learning_rate(pretrain.training, done),
             stop_requested=False, world=world,
@@ -73,7 +67,8 @@ def execute(
         done += 1
         losses.append(outcome.loss)
         norms.append(outcome.gradient_norm)
-    sequences = ValidationSequences(corpus, pretrain.model.sequence_length)
+    batches.close()
+    sequences = ValidationSequences(plan.recipe, plan.tokens)
     valid = validate(stage, sequences, pretrain, plan.tokens_per_byte, world)
     if save:
         checkpoint.save(Path(save), done, stage, adam, pretrain.parallel, "made-up", 2, world)
