@@ -65,7 +65,7 @@ def trace_command(
     ] = None,
 ) -> None:
     """Print which documents a run's iterations read, or where a document is read; JSON lines."""
-    from pretrain.trace import print_trace
+    from pretrain.tracing import print_trace
 
     print_trace(target, iterations, document)
 

@@ -67,7 +67,7 @@ class Batches:
         """End the threads; what they have not begun is dropped."""
         self._waiting.clear()
         if self._pool is not None:
-            self._pool.shutdown(wait=False, cancel_futures=True)
+            self._pool.shutdown(cancel_futures=True)
 
     def _take(self, number: int, index: int) -> MicroBatch:
         if self._pool is None:

@@ -136,8 +136,8 @@ def recipes_below(corpus_root: Path) -> Callable[[Path], Callable[..., Recipe]]:
         (root / "tokens").symlink_to(corpus_root / "tokens")
 
         def make(name: str = "run", seed: int = 1, **tables: dict[str, Any]) -> Recipe:
-            pretrain = {table: {**DEFAULTS.get(table, {}), **tables.get(table, {})}
-                        for table in (*DEFAULTS, "parallel")}  # fmt: skip
+            names = sorted({*DEFAULTS, "parallel", *tables})
+            pretrain = {name: {**DEFAULTS.get(name, {}), **tables.get(name, {})} for name in names}
             run = {"name": name, "root": str(root), "seed": seed}
             return Recipe.from_dict({"run": run, "pretrain": pretrain})
 
