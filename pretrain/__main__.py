@@ -5,8 +5,14 @@ With `RANK` in the environment it is one process of a run, started by our launch
 
 import os
 import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from launch.cli import DryRun, Force, Overrides, Target, main, new_app
+
+RunDirectory = Annotated[Path, typer.Argument(help="The directory of a run.")]
 
 app = new_app("pretrain", "Tokens to a trained model, with Megatron-core.")
 
@@ -37,6 +43,31 @@ def check_command(target: Target, overrides: Overrides = None) -> None:
     from pretrain.check import describe, make_plan
 
     print(describe(make_plan(load_recipe(target, overrides or ()))))
+
+
+@app.command("index")
+def index_command(target: Target, overrides: Overrides = None) -> None:
+    """Build the order of a recipe's data before its run: on a CPU, shared by all runs with it."""
+    from launch.recipe import load_recipe
+    from pretrain import index
+
+    index.run(load_recipe(target, overrides or ()))
+
+
+@app.command("trace")
+def trace_command(
+    target: RunDirectory,
+    iterations: Annotated[
+        str | None, typer.Option(help="FIRST:END: print the documents of these iterations.")
+    ] = None,
+    document: Annotated[
+        str | None, typer.Option(help="An id: print where this document is read.")
+    ] = None,
+) -> None:
+    """Print which documents a run's iterations read, or where a document is read; JSON lines."""
+    from pretrain.tracing import print_trace
+
+    print_trace(target, iterations, document)
 
 
 @app.command("evaluate")

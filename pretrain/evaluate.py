@@ -1,4 +1,4 @@
-"""Validation: loss per token and bits per byte of text."""
+"""Validation: loss per token and bits per byte of text, in all and by source."""
 
 import math
 from collections.abc import Iterator
@@ -8,10 +8,20 @@ import torch
 
 from pretrain.batch import MicroBatch
 from pretrain.config import Pretrain
-from pretrain.data import ValidationSequences
 from pretrain.iteration import pass_through
 from pretrain.model import Stage
 from pretrain.parallel import World, sum_over_world
+from pretrain.validation import ValidationSequences
+
+
+@dataclass(frozen=True)
+class SourceValidation:
+    """The part of one source."""
+
+    source: str
+    loss: float  # nats per token
+    bits_per_byte: float
+    tokens: int  # that were predicted
 
 
 @dataclass(frozen=True)
@@ -21,6 +31,8 @@ class Validation:
     loss: float  # nats per token
     bits_per_byte: float
     tokens: int  # that were predicted
+    by_source: tuple[SourceValidation, ...]
+    """Of the sources that were measured, in the order of their names."""
 
 
 def validate(
@@ -36,8 +48,9 @@ def validate(
     `whole` of it.
 
     Bits per byte are the loss in bits times the tokens (end-of-document included) per byte of text
-    of the whole split, so that models with different tokenizers can be compared (Gao et al. 2020,
-    arXiv:2101.00027, section 3.1).
+    of the whole split or source, so that models with different tokenizers can be compared (Gao et
+    al. 2020, arXiv:2101.00027, section 3.1): a token that no position predicts, the first of a
+    document where documents are masked, counts as the mean of the others.
     """
     training = pretrain.training
     most = len(sequences) if whole else training.valid_batches * training.batch_size
@@ -51,19 +64,36 @@ def validate(
     with torch.no_grad():
         reports = pass_through(
             stage, _micro_batches(sequences, chosen, num_micro_batches, size, world),
-            num_micro_batches=num_micro_batches, micro_batch_size=size, backward=False,
+            num_micro_batches=num_micro_batches, micro_batch_size=size,
+            sequence_length=pretrain.model.sequence_length, backward=False,
         )  # fmt: skip
     for model in stage.wrapped:
         model.train()
-    speaks = world.is_last_stage and world.tensor_rank == 0
-    sums = [0.0, 0.0]
-    if speaks:
-        # Sequence by sequence into float64: the sum hardly depends on how they were divided.
-        sums = [math.fsum(value for report in reports for value in report[key].tolist())
-                for key in ("sums", "counts")]  # fmt: skip
-    total, count = sum_over_world(sums, world.device)
-    loss = total / count
-    return Validation(loss, loss / math.log(2) * tokens_per_byte, round(count))
+    names = sequences.names
+    rows: list[list[tuple[float, float]]] = [[] for _ in names]
+    # Tensor ranks hold the same losses; one of them speaks.
+    if world.is_last_stage and world.tensor_rank == 0:
+        for report in reports:
+            columns = (report[key].tolist() for key in ("sources", "sums", "counts"))
+            for number, total, count in zip(*columns, strict=True):
+                rows[number].append((total, count))
+    # Sequence by sequence into float64: the sum hardly depends on how they were divided.
+    sums = [math.fsum(row[place] for row in found) for found in rows for place in (0, 1)]
+    summed = sum_over_world(sums, world.device)
+    totals, counts = summed[0::2], summed[1::2]
+    by_source = tuple(
+        SourceValidation(
+            source.name,
+            totals[source.number] / counts[source.number],
+            totals[source.number] / counts[source.number] / math.log(2) * source.tokens_per_byte,
+            round(counts[source.number]),
+        )
+        for source in sequences.sources
+        if counts[source.number]
+    )
+    loss = math.fsum(totals) / math.fsum(counts)
+    bits_per_byte = loss / math.log(2) * tokens_per_byte
+    return Validation(loss, bits_per_byte, round(math.fsum(counts)), by_source)
 
 
 def _micro_batches(

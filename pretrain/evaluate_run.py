@@ -11,13 +11,13 @@ from launch.recipe import Recipe, load_recipe
 from pretrain import checkpoint, model, parallel
 from pretrain.check import make_plan
 from pretrain.contract import read_result
-from pretrain.data import ValidationSequences
 from pretrain.evaluate import validate
-from pretrain.train import open_corpus
+from pretrain.validation import ValidationSequences
 
 
 def evaluate_run(directory: Path) -> dict[str, Any]:
-    """Loss (nats per token), bits per byte and number of tokens of the last checkpoint.
+    """Loss (nats per token), bits per byte and number of predicted tokens of the last checkpoint,
+    and the same for each source; `tokens_of_split` counts all of the split's.
 
     The environment must be that of the only rank of a world. Raises `UserError` if `directory` is
     not that of a run, or has no whole checkpoint.
@@ -27,9 +27,16 @@ def evaluate_run(directory: Path) -> dict[str, Any]:
     tables["pretrain"]["parallel"] = {}
     plan = make_plan(Recipe.from_dict(tables))
     pretrain, seed = plan.recipe.pretrain, plan.recipe.run.seed
-    sequences = ValidationSequences(open_corpus(plan), pretrain.model.sequence_length)
+    sequences = ValidationSequences(plan.recipe, plan.tokens)
     world = parallel.start(pretrain.parallel, seed)
     stage = model.build(pretrain, plan.padded_vocab_size, seed, world)
     iteration = checkpoint.load_weights(directory / "checkpoints", stage, world)
     valid = validate(stage, sequences, pretrain, plan.tokens_per_byte, world, whole=True)
-    return {"run": str(directory), "iteration": iteration, **asdict(valid)}
+    counts = {source.name: source.predicted for source in sequences.sources}
+    assert valid.tokens == sum(counts.values()), (valid.tokens, counts)
+    return {
+        "run": str(directory),
+        "iteration": iteration,
+        **asdict(valid),
+        "tokens_of_split": plan.valid_tokens,
+    }

@@ -27,6 +27,7 @@ def train_iteration(
     *,
     num_micro_batches: int,
     micro_batch_size: int,
+    sequence_length: int,
     learning_rate: float,
     world: World,
 ) -> list[Report]:
@@ -39,7 +40,7 @@ def train_iteration(
         model.zero_grad_buffer()
     reports = pass_through(
         stage, micro_batches, num_micro_batches=num_micro_batches,
-        micro_batch_size=micro_batch_size, backward=True,
+        micro_batch_size=micro_batch_size, sequence_length=sequence_length, backward=True,
     )  # fmt: skip
     totals = _totals(reports, optimizer, world)
     optimizer.update(learning_rate, judge.decide(totals))
@@ -65,6 +66,7 @@ def pass_through(
     *,
     num_micro_batches: int,
     micro_batch_size: int,
+    sequence_length: int,
     backward: bool,
 ) -> list[Report]:
     """Send micro-batches through all pipeline stages; gradients too, if `backward`.
@@ -80,7 +82,7 @@ def pass_through(
         data_iterator=list(itertools.tee(micro_batches, pieces)) if pieces > 1 else micro_batches,
         model=list(stage.wrapped),
         num_microbatches=num_micro_batches,
-        seq_length=stage.models[0].max_sequence_length,
+        seq_length=sequence_length,
         micro_batch_size=micro_batch_size,
         forward_only=not backward,
     )

@@ -10,6 +10,7 @@ from pretrain.check import Plan
 from pretrain.judge import Seen
 from pretrain.metrics import Metrics
 from pretrain.schedule import batch_size, first_sample, learning_rate
+from pretrain.sources import order_stages, positions_before
 
 LOG_SECONDS = 10.0
 
@@ -21,6 +22,7 @@ class Progress:
         self._plan = plan
         self._metrics = metrics
         self._last_text = time.monotonic()
+        self._stages = order_stages(plan.recipe.pretrain, plan.tokens.facts)
         self.restart(done)
 
     def restart(self, done: int) -> None:
@@ -37,11 +39,10 @@ class Progress:
     def line(self, done: int, seen: Seen) -> None:
         """Write the event `train` after `done` iterations, of which `seen` is the last."""
         training = self._plan.recipe.pretrain.training
-        length = self._plan.recipe.pretrain.model.sequence_length
         now = time.monotonic()
         seconds = now - self._start
-        tokens = first_sample(training, done) * length
-        rate = (tokens - first_sample(training, self._first) * length) / seconds
+        tokens = self._tokens(done)
+        rate = (tokens - self._tokens(self._first)) / seconds
         self._metrics.write(
             "train", done, tokens=tokens, loss=seen.loss, gradient_norm=seen.gradient_norm,
             learning_rate=learning_rate(training, done - 1),
@@ -50,10 +51,14 @@ class Progress:
         )  # fmt: skip
         if now - self._last_text >= LOG_SECONDS or done in (1, training.iterations):
             self._last_text = now
-            left = first_sample(training, training.iterations) * length - tokens
+            left = self._tokens(training.iterations) - tokens
             get_logger("pretrain").info(
                 "%s: iteration %d of %d, loss %.4f, %.0f tokens/s, about %.0f s left",
                 self._plan.recipe.run.name, done, training.iterations, seen.loss, rate,
                 left / rate,
             )  # fmt: skip
         self.restart(done)
+
+    def _tokens(self, done: int) -> int:
+        training = self._plan.recipe.pretrain.training
+        return positions_before(self._stages, first_sample(training, done))

@@ -8,19 +8,17 @@ Between two log lines nothing here waits for the device: losses, norms and verdi
 """
 
 import time
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
+from dataclasses import asdict, dataclass, replace
 
 import torch
 
 from launch.errors import PreemptedError
 from launch.log import get_logger, record_duration
 from pretrain import checkpoint, model, optimizer, parallel
+from pretrain.batches import Batches, shared_order
 from pretrain.check import Plan, layout_of
 from pretrain.config import Pretrain
 from pretrain.contract import RunResult
-from pretrain.data import Corpus, ValidationSequences, training_batch, training_samples
 from pretrain.directory import commit
 from pretrain.evaluate import validate
 from pretrain.interrupt import StopRequest
@@ -34,7 +32,8 @@ from pretrain.progress import Progress
 from pretrain.schedule import learning_rate, num_micro_batches
 from pretrain.stability import LoopState, count, interventions
 from pretrain.stop_votes import StopVotes
-from tokenizer.contract import open_tokens, token_prefixes
+from pretrain.validation import ValidationSequences
+from tokenizer.contract import open_tokens
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ class Run:
     stage: Stage
     optimizer: Optimizer
     judge: Judge
-    samples: Any
+    batches: Batches
     validation: ValidationSequences
     metrics: Metrics
 
@@ -58,28 +57,27 @@ def train(plan: Plan, stop: StopRequest) -> RunResult | None:
     was asked to stop, `NumericalError` if the policy for bad numbers says so.
     """
     begun = time.monotonic()
-    run = set_up(plan)
+    run = set_up(plan, stop)
     state = resume(run)
     iterate(run, state, stop)
     return finish(run, begun)
 
 
-def set_up(plan: Plan) -> Run:
+def set_up(plan: Plan, stop: StopRequest) -> Run:
     """The world, the model with its initial weights, the optimizer, the data."""
     recipe, pretrain = plan.recipe, plan.recipe.pretrain
     directory = recipe.run_directory
     world = parallel.start(pretrain.parallel, recipe.run.seed)
     stage = model.build(pretrain, plan.padded_vocab_size, recipe.run.seed, world)
     judge = Judge(pretrain.stability, pretrain.training, world.device)
-    corpus = open_corpus(plan)
     return Run(
         plan,
         world,
         stage,
         optimizer.build(pretrain.training, stage, judge.loss_scale),
         judge,
-        training_samples(pretrain, corpus, recipe.run.seed, directory / "work", world),
-        ValidationSequences(corpus, pretrain.model.sequence_length),
+        Batches(shared_order(recipe, plan.tokens, world), pretrain, world, lambda: stop.is_set),
+        ValidationSequences(recipe, plan.tokens),
         Metrics(directory if world.is_first else None),
     )
 
@@ -117,7 +115,8 @@ def iterate(run: Run, state: LoopState, stop: StopRequest) -> None:
             run.stage,
             run.optimizer,
             run.judge,
-            training_batch(run.samples, pretrain, state.done, world),
+            run.batches.iteration(state.done),
+            sequence_length=run.batches.sequence_length(state.done),
             num_micro_batches=num_micro_batches(training, world.data_size, state.done),
             micro_batch_size=training.micro_batch_size,
             learning_rate=learning_rate(training, state.done),
@@ -145,6 +144,7 @@ def iterate(run: Run, state: LoopState, stop: StopRequest) -> None:
                 "the same command goes on from there",
             )
     votes.close()
+    run.batches.close()
 
 
 @dataclass(frozen=True)
@@ -217,6 +217,8 @@ def _validate(run: Run, done: int) -> None:
         "valid", done, loss=valid.loss, bits_per_byte=valid.bits_per_byte, tokens=valid.tokens,
         seconds=time.monotonic() - start,
     )  # fmt: skip
+    for part in valid.by_source:
+        run.metrics.write("valid_source", done, **asdict(part))
     get_logger("pretrain").info(
         "%s: iteration %d, validation loss %.4f, %.4f bits per byte",
         plan.recipe.run.name, done, valid.loss, valid.bits_per_byte,
@@ -248,21 +250,3 @@ def _load(run: Run) -> LoopState:
     assert state.done == done
     state.saved = done
     return state
-
-
-def open_corpus(plan: Plan) -> Corpus:
-    """The encoded corpus of the run, as `data` wants it."""
-    facts = plan.tokens.facts
-    size = {"uint16": 2, "int32": 4}[facts["dtype"]]
-    sizes = {entry.path: entry.bytes for entry in plan.tokens.files}
-    directory = plan.recipe.tokens
-
-    def shards(prefixes: list[str]) -> tuple[tuple[Path, int], ...]:
-        return tuple((directory / name, sizes[f"{name}.bin"] // size) for name in prefixes)
-
-    return Corpus(
-        train=shards(token_prefixes(plan.tokens, "train")),
-        valid=shards(token_prefixes(plan.tokens, "valid")),
-        vocab_size=int(facts["padded_vocab_size"]),
-        eod_id=int(facts["eod_id"]),
-    )

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from launch import torchrun
-from launch.manifest import Manifest, commit_file, write_manifest
+from launch.manifest import FileEntry, Manifest, commit_file, digest_file, write_manifest
 from launch.recipe import Recipe
 from tokenizer.indexed import Writer
 
@@ -33,42 +35,73 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
+# Sources of the made-up corpus: `notes` is small, and `prose` has most.
+SOURCES = ("code", "notes", "prose")
+
+
 def write_tokens(directory: Path, train_documents: int = 400, valid_documents: int = 40) -> None:
     """A finished `tokens/`: two training shards and one of validation, of text that is learnable
-    (each token mostly decides the next one)."""
+    (each token mostly decides the next one), from three sources."""
     random = np.random.default_rng(7)
     follows = random.permutation(VOCABULARY - 1) + 1
-    files, splits = [], {}
+    files, splits, by_source = [], {}, {}
     for split, shards in (("train", (train_documents * 2 // 3, train_documents // 3)),
                           ("valid", (valid_documents,))):  # fmt: skip
-        tokens = 0
+        counts: dict[str, dict[str, int]] = {}
         for index, documents in enumerate(shards):
-            temporary = directory / f"{split}-{index}"
-            temporary.parent.mkdir(parents=True, exist_ok=True)
-            paths = {suffix: temporary.with_suffix(suffix) for suffix in (".bin", ".idx")}
-            with Writer(paths[".bin"], paths[".idx"], np.dtype(np.uint16)) as writer:
-                for _ in range(documents):
-                    writer.add(_document(random, follows))
-            tokens += writer.num_tokens
-            stem = f"{split}/shard-{index:05d}"
-            entry = commit_file(paths[".bin"], directory, stem, ".bin", None)
-            # `.bin` and `.idx` share one stem, which is that of the `.bin`'s content.
-            target = (directory / entry.path).with_suffix(".idx")
-            paths[".idx"].rename(target)
-            files += [entry, _entry(directory, target)]
-        splits[split] = {"documents": sum(shards), "tokens": tokens, "text_bytes": tokens * 4}
+            rows = [(_source(number), _document(random, follows)) for number in range(documents)]
+            files += write_shard(directory, split, index, rows)
+            for source, tokens in rows:
+                sums = counts.setdefault(source, {"documents": 0, "tokens": 0, "text_bytes": 0})
+                sums["documents"] += 1
+                sums["tokens"] += len(tokens)
+                sums["text_bytes"] += 4 * len(tokens)
+        by_source[split] = dict(sorted(counts.items()))
+        splits[split] = {name: sum(sums[name] for sums in counts.values())
+                         for name in ("documents", "tokens", "text_bytes")}  # fmt: skip
     facts = {
         "tokenizer_digest": "xxh3_128:made-up", "dtype": "uint16", "eod_id": 0,
-        "vocab_size": VOCABULARY, "padded_vocab_size": PADDED, "splits": splits, "by_source": {},
+        "vocab_size": VOCABULARY, "padded_vocab_size": PADDED, "splits": splits,
+        "by_source": by_source,
     }  # fmt: skip
     write_manifest(directory, Manifest("tokens", 1, {}, (), tuple(files), facts))
 
 
-def _entry(directory: Path, path: Path) -> Any:
-    from launch.manifest import FileEntry, digest_file
+def write_shard(
+    directory: Path, split: str, index: int, rows: list[tuple[str, np.ndarray]]
+) -> list[FileEntry]:
+    """One shard as `tokenizer encode` writes it: `.bin`, `.idx` and the Parquet map."""
+    temporary = directory / f"{split}-{index}"
+    temporary.parent.mkdir(parents=True, exist_ok=True)
+    paths = {suffix: temporary.with_suffix(suffix) for suffix in (".bin", ".idx", ".parquet")}
+    with Writer(paths[".bin"], paths[".idx"], np.dtype(np.uint16)) as writer:
+        for _, tokens in rows:
+            writer.add(tokens)
+    lengths = [len(tokens) for _, tokens in rows]
+    table = pa.table(
+        {
+            "id": [f"{source}:{split}-{index}-{row}" for row, (source, _) in enumerate(rows)],
+            "source": [source for source, _ in rows],
+            "tokens": pa.array(lengths, pa.int32()),
+            "text_bytes": pa.array([4 * length for length in lengths], pa.int64()),
+        }
+    )
+    parquet.write_table(table, paths[".parquet"], row_group_size=100)
+    entry = commit_file(paths[".bin"], directory, f"{split}/shard-{index:05d}", ".bin", None)
+    entries = [entry]
+    for suffix in (".idx", ".parquet"):
+        # The three share one stem, here that of the `.bin`'s content.
+        target = (directory / entry.path).with_suffix(suffix)
+        paths[suffix].rename(target)
+        relative = str(target.relative_to(directory))
+        entries.append(FileEntry(relative, None, target.stat().st_size, digest_file(target)))
+    return entries
 
-    relative = str(path.relative_to(directory))
-    return FileEntry(relative, None, path.stat().st_size, digest_file(path))
+
+def _source(number: int) -> str:
+    if number % 16 == 5:
+        return "notes"
+    return "code" if number % 4 == 2 else "prose"
 
 
 def _document(random: np.random.Generator, follows: np.ndarray) -> np.ndarray:
@@ -103,8 +136,8 @@ def recipes_below(corpus_root: Path) -> Callable[[Path], Callable[..., Recipe]]:
         (root / "tokens").symlink_to(corpus_root / "tokens")
 
         def make(name: str = "run", seed: int = 1, **tables: dict[str, Any]) -> Recipe:
-            pretrain = {table: {**DEFAULTS.get(table, {}), **tables.get(table, {})}
-                        for table in (*DEFAULTS, "parallel")}  # fmt: skip
+            names = sorted({*DEFAULTS, "parallel", *tables})
+            pretrain = {name: {**DEFAULTS.get(name, {}), **tables.get(name, {})} for name in names}
             run = {"name": name, "root": str(root), "seed": seed}
             return Recipe.from_dict({"run": run, "pretrain": pretrain})
 

@@ -14,14 +14,14 @@ import psutil
 from launch.errors import GristmillError
 from launch.recipe import Recipe
 from pretrain import checkpoint, model, optimizer, parallel
+from pretrain.batches import Batches, shared_order
 from pretrain.check import make_plan
-from pretrain.data import ValidationSequences, training_batch, training_samples
 from pretrain.evaluate import validate
 from pretrain.iteration import train_iteration
 from pretrain.judge import Judge
 from pretrain.schedule import learning_rate, num_micro_batches
 from pretrain.stability import LoopState, count, interventions
-from pretrain.train import open_corpus
+from pretrain.validation import ValidationSequences
 from tests.pretrain.loop_command import run_loop
 
 
@@ -56,8 +56,7 @@ def execute(
     stage = model.build(pretrain, plan.padded_vocab_size, seed, world)
     judge = Judge(pretrain.stability, pretrain.training, world.device)
     adam = optimizer.build(pretrain.training, stage, judge.loss_scale)
-    corpus = open_corpus(plan)
-    samples = training_samples(pretrain, corpus, seed, Path(work), world)
+    batches = Batches(shared_order(plan.recipe, plan.tokens, world), pretrain, world, bool)
     state = LoopState()
     if load:
         _, kept = checkpoint.load(Path(load), stage, adam, pretrain.parallel, world)
@@ -68,7 +67,8 @@ def execute(
     losses, norms = [], []
     while state.done < begun + iterations:
         train_iteration(
-            stage, adam, judge, training_batch(samples, pretrain, state.done, world),
+            stage, adam, judge, batches.iteration(state.done),
+            sequence_length=batches.sequence_length(state.done),
             num_micro_batches=num_micro_batches(pretrain.training, world.data_size, state.done),
             micro_batch_size=pretrain.training.micro_batch_size,
             learning_rate=learning_rate(pretrain.training, state.done), world=world,
@@ -79,7 +79,8 @@ def execute(
         state.done += 1
         losses.append(seen.loss)
         norms.append(seen.gradient_norm)
-    sequences = ValidationSequences(corpus, pretrain.model.sequence_length)
+    batches.close()
+    sequences = ValidationSequences(plan.recipe, plan.tokens)
     valid = validate(stage, sequences, pretrain, plan.tokens_per_byte, world)
     if save:
         checkpoint.save(

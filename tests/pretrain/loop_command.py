@@ -11,6 +11,7 @@ from launch.errors import GristmillError
 from launch.recipe import Recipe
 from pretrain import directory, parallel, train
 from pretrain.batch import MicroBatch
+from pretrain.batches import Batches
 from pretrain.check import make_plan
 from pretrain.contract import read_metrics
 from pretrain.device_reads import DeviceReads
@@ -44,15 +45,21 @@ def run_loop(
         directory.claim(plan, force=False)
     parallel.barrier()
     seen: list[int] = []
-    original = train.training_batch
 
-    def planted(samples: Any, pretrain: Any, iteration: int, at: Any) -> Iterator[MicroBatch]:
-        seen.append(iteration)
-        fault = faults.get(str(iteration), "")
-        if fault == "die":
-            raise Killed
-        for batch in original(samples, pretrain, iteration, at):
-            yield _spoiled(batch, fault, iteration)
+    class Planted:
+        """The batches of the run, spoiled."""
+
+        def __init__(self, batches: Batches) -> None:
+            self._batches = batches
+            self.sequence_length, self.close = batches.sequence_length, batches.close
+
+        def iteration(self, number: int) -> Iterator[MicroBatch]:
+            seen.append(number)
+            fault = faults.get(str(number), "")
+            if fault == "die":
+                raise Killed
+            for batch in self._batches.iteration(number):
+                yield _spoiled(batch, fault, number)
 
     class Signal:
         @property
@@ -60,18 +67,17 @@ def run_loop(
             last = world.rank == world.size - 1
             return last and 0 <= stop_after <= seen[-1]
 
-    train.training_batch = planted
     ended, message = "done", ""
     state, reads = None, []
     try:
-        run = train.set_up(plan)
+        run = train.set_up(plan, Signal())  # type: ignore[arg-type]
+        run = dataclasses.replace(run, batches=Planted(run.batches))  # type: ignore[arg-type]
         state = train.resume(run)
         with _counted(run.judge) if count_reads else contextlib.nullcontext([]) as reads:
             train.iterate(run, state, Signal())  # type: ignore[arg-type]
     except (GristmillError, Killed) as error:
         ended, message = type(error).__name__, str(error)
-    finally:
-        train.training_batch = original
+    run.batches.close()
     numbers = sum(float(p.double().abs().sum()) for m in run.stage.models for p in m.parameters())
     (weights,) = parallel.sum_over_world([numbers], world.device)
     parallel.barrier()
