@@ -23,6 +23,7 @@ from pretrain.schedule import learning_rate, num_micro_batches
 from pretrain.stability import LoopState, count, interventions
 from pretrain.validation import ValidationSequences
 from tests.pretrain.loop_command import run_loop
+from tests.pretrain.plain_command import run_both
 
 
 def main() -> None:
@@ -32,7 +33,9 @@ def main() -> None:
     for line in sys.stdin:
         try:
             command = json.loads(line)
-            answer = {"ok": (run_loop if "faults" in command else execute)(**command)}
+            others = {"faults": run_loop, "plain": run_both}
+            chosen = next((f for key, f in others.items() if key in command), execute)
+            answer = {"ok": chosen(**command)}
         except GristmillError as error:
             answer = {"error": type(error).__name__, "message": str(error)}
         print(json.dumps(answer), file=answers, flush=True)

@@ -1,0 +1,139 @@
+"""A run of the plain PyTorch reference on the batches of a recipe, to compare losses with.
+
+    python -m benchmarks.pretrain_plain samples RECIPE samples.npz
+    python -m benchmarks.pretrain_plain train RECIPE samples.npz > plain.jsonl
+
+`samples` writes what the recipe's run trains on, in order, and what it validates on; `train` reads
+nothing but that file, the recipe's numbers and the size of the vocabulary. One process, float32.
+"""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import typer
+
+from launch import torchrun
+from launch.recipe import load_recipe
+from pretrain.check import Plan, make_plan
+from tests.pretrain.plain_reference import Batch, Decoder, Trainer, draw
+
+app = typer.Typer(help=__doc__, pretty_exceptions_enable=False)
+
+
+@app.command()
+def samples(recipe: Path, target: Path) -> None:
+    """Write all samples of a run of `recipe`, whose tokens must be encoded, to an .npz file.
+
+    `tokens` [n, S + 1], `mask` and `positions` [n, S], `sizes` [iterations], and the same three of
+    the validation with the prefix `valid_`. Without document masks there are no positions.
+    """
+    from pretrain import parallel
+    from pretrain.data import ValidationSequences, training_batch, training_samples
+    from pretrain.schedule import batch_size
+    from pretrain.train import open_corpus
+
+    plan = make_plan(load_recipe(recipe, ["pretrain.parallel={}"]))
+    pretrain, seed = plan.recipe.pretrain, plan.recipe.run.seed
+    world = parallel.start(pretrain.parallel, seed)
+    corpus = open_corpus(plan)
+    work = target.with_suffix(".work")
+    data = training_samples(pretrain, corpus, seed, work, world)
+    iterations = range(pretrain.training.iterations)
+    batches = [b for i in iterations for b in training_batch(data, pretrain, i, world)]
+    sequences = ValidationSequences(corpus, pretrain.model.sequence_length)
+    chosen = sequences.chosen(pretrain.training.valid_batches * pretrain.training.batch_size)
+    valid = [sequences.batch([index]) for index in chosen]
+    arrays = {
+        **_arrays(batches, plan),
+        **{f"valid_{k}": v for k, v in _arrays(valid, plan).items()},
+    }
+    sizes = np.array([batch_size(pretrain.training, i) for i in iterations])
+    np.savez(target, sizes=sizes, **arrays)
+
+
+def _arrays(batches: list[Any], plan: Plan) -> dict[str, npt.NDArray[Any]]:
+    dtype = np.uint16 if plan.padded_vocab_size < 65_536 else np.int32
+    tokens = torch.cat([torch.cat((b.tokens, b.labels[:, -1:]), dim=1) for b in batches])
+    labels, mask = (torch.cat([getattr(b, name) for b in batches]) for name in ("labels", "mask"))
+    assert torch.equal(labels * mask.long(), tokens[:, 1:] * mask.long())
+    arrays = {"tokens": tokens.numpy().astype(dtype), "mask": mask.numpy().astype(np.bool_)}
+    if batches[0].borders is not None:
+        arrays["positions"] = torch.cat([b.positions for b in batches]).numpy().astype(np.int32)
+    return arrays
+
+
+@app.command()
+def train(
+    recipe: Path,
+    source: Path,
+    micro_batch: Annotated[int, typer.Option(help="Sequences at once; 0: the recipe's.")] = 0,
+    log_interval: Annotated[int, typer.Option(help="Iterations between two lines.")] = 10,
+    threads: Annotated[int, typer.Option(help="Threads of torch.")] = 1,
+) -> None:
+    """Train the reference on a file of samples; a JSON line with the loss at each interval, and one
+    with the validation loss at the recipe's intervals and at the end."""
+    torch.set_num_threads(threads)
+    plan = make_plan(load_recipe(recipe, []))
+    pretrain = plan.recipe.pretrain
+    training = pretrain.training
+    at_once = micro_batch or training.micro_batch_size
+    model = Decoder(pretrain.model, plan.padded_vocab_size)
+    draw(model, plan.recipe.run.seed)
+    trainer = Trainer(model, training, fused=True)
+    with np.load(source) as arrays:
+        data = {name: arrays[name] for name in arrays.files}
+    first, begun, tokens = 0, time.monotonic(), 0
+    for iteration, size in enumerate(data["sizes"].tolist()):
+        batches = [_batch(data, "", i, min(i + at_once, first + size))
+                   for i in range(first, first + size, at_once)]  # fmt: skip
+        loss, norm = trainer.iteration(iteration, batches)
+        first, tokens = first + size, tokens + size * pretrain.model.sequence_length
+        done = iteration + 1
+        at_end = done == len(data["sizes"])
+        if done == 1 or at_end or done % log_interval == 0:
+            rate = tokens / (time.monotonic() - begun)
+            _say(iteration=done, loss=loss, gradient_norm=norm, tokens_per_second=rate)
+        if at_end or (training.valid_interval and done % training.valid_interval == 0):
+            _say(iteration=done, loss_valid=_validate(model, data, at_once))
+
+
+@torch.no_grad()
+def _validate(model: Decoder, data: dict[str, npt.NDArray[Any]], at_once: int) -> float:
+    number, total, count = len(data["valid_tokens"]), 0.0, 0.0
+    for start in range(0, number, at_once):
+        batch = _batch(data, "valid_", start, min(start + at_once, number))
+        total += float((model(batch) * batch.mask).double().sum())
+        count += float(batch.mask.double().sum())
+    return total / count
+
+
+def _batch(data: dict[str, npt.NDArray[Any]], prefix: str, start: int, stop: int) -> Batch:
+    tokens = torch.from_numpy(data[f"{prefix}tokens"][start:stop].astype(np.int64))
+    mask = torch.from_numpy(data[f"{prefix}mask"][start:stop].astype(np.float32))
+    positions = data.get(f"{prefix}positions")
+    return Batch(
+        tokens[:, :-1],
+        tokens[:, 1:],
+        mask,
+        None if positions is None else torch.from_numpy(positions[start:stop].astype(np.int64)),
+    )
+
+
+def _say(**values: float) -> None:
+    print(json.dumps(values), flush=True)
+
+
+if __name__ == "__main__":
+    if "RANK" not in os.environ:
+        # glibc reads its settings when a process starts (see launch/torchrun.py).
+        variables = torchrun.environment(1) | torchrun.single_process_environment()
+        again = [sys.executable, "-m", "benchmarks.pretrain_plain", *sys.argv[1:]]
+        os.execve(sys.executable, again, {**os.environ, **variables})
+    app()
