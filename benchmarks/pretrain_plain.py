@@ -35,19 +35,18 @@ def samples(recipe: Path, target: Path) -> None:
     the validation with the prefix `valid_`. Without document masks there are no positions.
     """
     from pretrain import parallel
-    from pretrain.data import ValidationSequences, training_batch, training_samples
+    from pretrain.batches import Batches, shared_order
     from pretrain.schedule import batch_size
-    from pretrain.train import open_corpus
+    from pretrain.validation import ValidationSequences
 
     plan = make_plan(load_recipe(recipe, ["pretrain.parallel={}"]))
-    pretrain, seed = plan.recipe.pretrain, plan.recipe.run.seed
-    world = parallel.start(pretrain.parallel, seed)
-    corpus = open_corpus(plan)
-    work = target.with_suffix(".work")
-    data = training_samples(pretrain, corpus, seed, work, world)
+    pretrain = plan.recipe.pretrain
+    world = parallel.start(pretrain.parallel, plan.recipe.run.seed)
+    data = Batches(shared_order(plan.recipe, plan.tokens, world), pretrain, world, bool)
     iterations = range(pretrain.training.iterations)
-    batches = [b for i in iterations for b in training_batch(data, pretrain, i, world)]
-    sequences = ValidationSequences(corpus, pretrain.model.sequence_length)
+    batches = [batch for i in iterations for batch in data.iteration(i)]
+    data.close()
+    sequences = ValidationSequences(plan.recipe, plan.tokens)
     chosen = sequences.chosen(pretrain.training.valid_batches * pretrain.training.batch_size)
     valid = [sequences.batch([index]) for index in chosen]
     arrays = {
