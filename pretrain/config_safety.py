@@ -17,15 +17,15 @@ class Stability(config.Model):
     """
 
     on_not_finite: Literal["stop", "skip", "rewind"] = "stop"
-    """`stop` ends the run with exit code 4; `skip` goes on without the update; `rewind` goes back
-    to a checkpoint before it and passes over the batch."""
+    """`stop` ends the run with exit code 4; `skip` goes on without the update; `rewind` takes the
+    weights of the last checkpoint and goes on behind the batch: all since are passed over."""
     on_spike: Literal["log", "skip", "rewind"] = "log"
     """What follows a spike of loss or gradient norm: `log` applies the update all the same."""
     spike_deviations: float = Field(8.0, gt=1.0)
-    """A spike lies this many standard deviations above the mean of the last `spike_window`
-    iterations."""
+    """A spike lies this many standard deviations above the mean of the last `spike_window` updates
+    that were applied."""
     spike_window: int = Field(128, ge=8, le=65_536)
-    """Iterations that a spike is measured against; none is found before half of them."""
+    """Updates that a spike is measured against; none is found before half of them."""
     interventions_max: int = Field(10, ge=1)
     """Skips and rewinds after which a run stops with exit code 4: a person must look."""
 

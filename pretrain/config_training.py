@@ -17,16 +17,19 @@ class Training(config.Model):
     batch_size_start: int = Field(0, ge=0, le=1_048_576)
     """Sequences of the first updates, from which the batch grows to `batch_size`; 0: no growth."""
     batch_ramp_iterations: int = Field(0, ge=0)
-    """Iterations over which the batch grows, in equal steps of `batch_size_start`."""
+    """Iterations over which the batch grows, in equal steps of `batch_size_start`, each held for as
+    many iterations."""
     micro_batch_size: int = Field(4, ge=1, le=65_536)
     """Sequences that go through the model at once; changes speed and memory, not the result."""
     optimizer: Literal["adamw", "muon"] = "adamw"
     """AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101), or Muon for the matrices of the layers
-    (Jordan et al. 2024; Liu et al. 2025, arXiv:2502.16982) and AdamW for all else."""
+    (Jordan et al. 2024; Liu et al. 2025, arXiv:2502.16982) and AdamW for all else; the learning
+    rate is AdamW's."""
     lr_peak: float = Field(2e-3, gt=0, le=1.0)
     """Learning rate after the warm-up."""
     lr_min: float = Field(2e-4, ge=0, le=1.0)
-    """Learning rate at the end, for the schedules that decay."""
+    """Learning rate at the end, below which no schedule falls after the warm-up; `constant` does
+    not decay, `inverse_sqrt` need not come so far."""
     warmup_iterations: int = Field(20, ge=0)
     """Iterations of linear rise to `lr_peak`."""
     schedule: Literal["cosine", "wsd", "linear", "inverse_sqrt", "power", "constant"] = "cosine"
@@ -34,7 +37,8 @@ class Training(config.Model):
     decay_fraction: float = Field(0.2, gt=0, le=1.0)
     """Share of all iterations in which `wsd` and `power` decay, linearly, at the end."""
     power_exponent: float = Field(-0.51, ge=-2.0, le=0.0)
-    """Exponent of `power` (Shen et al. 2024, arXiv:2408.13359: -0.51)."""
+    """Exponent of `power`, which falls from the peak at the end of the warm-up (Shen et al. 2024,
+    arXiv:2408.13359: -0.51)."""
     weight_decay: float = Field(0.1, ge=0, le=1.0)
     """Decoupled weight decay of matrices; norms and biases have none."""
     clip: float = Field(1.0, ge=0)

@@ -73,7 +73,7 @@ def run_loop(
         run = train.set_up(plan, Signal())  # type: ignore[arg-type]
         run = dataclasses.replace(run, batches=Planted(run.batches))  # type: ignore[arg-type]
         state = train.resume(run)
-        with _counted(run.judge) if count_reads else contextlib.nullcontext([]) as reads:
+        with counted(run.judge) if count_reads else contextlib.nullcontext([]) as reads:
             train.iterate(run, state, Signal())  # type: ignore[arg-type]
     except (GristmillError, Killed) as error:
         ended, message = type(error).__name__, str(error)
@@ -91,7 +91,7 @@ def run_loop(
 
 
 @contextlib.contextmanager
-def _counted(judge: Judge) -> Iterator[list[dict[str, int]]]:
+def counted(judge: Judge) -> Iterator[list[dict[str, int]]]:
     """What is asked of the device from the end of one `drain` to the beginning of the next."""
     between: list[dict[str, int]] = []
     drain = judge.drain

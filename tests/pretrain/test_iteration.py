@@ -41,12 +41,13 @@ def test_reads_of_the_device_are_found() -> None:
 
 @pytest.mark.parametrize(
     "layout",
-    ["one", "pipeline", *(pytest.param(n, marks=pytest.mark.slow) for n in ("tensor", "data"))],
+    ["one", *(pytest.param(n, marks=pytest.mark.slow) for n in ("tensor", "data", "pipeline"))],
 )
 def test_nothing_is_asked_of_the_device_between_two_log_lines(
     layouts: Any, make_recipe: MakeRecipe, tmp_path: Path, layout: str
 ) -> None:
     training = {"iterations": 12, "log_interval": 4, "valid_interval": 0}
+    training |= {"tensor": {"optimizer": "muon"}, "data": {"precision": "fp16"}}.get(layout, {})
     recipe = make_recipe(
         parallel=LAYOUTS[layout], training=training, checkpoint={"interval_iterations": 100}
     )
@@ -55,7 +56,9 @@ def test_nothing_is_asked_of_the_device_between_two_log_lines(
     assert answer["reads"] == [{}, {}, {}, {}]  # lines after iterations 1, 4, 8, 12
 
 
-@pytest.mark.parametrize("layout", ["tensor", "data", "pipeline"])
+@pytest.mark.parametrize(
+    "layout", ["tensor", *(pytest.param(n, marks=pytest.mark.slow) for n in ("data", "pipeline"))]
+)
 def test_muon_moves_whole_matrices_under_every_layout(
     layouts: Any, make_recipe: MakeRecipe, tmp_path: Path, layout: str
 ) -> None:

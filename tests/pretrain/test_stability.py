@@ -14,7 +14,6 @@ from pretrain.judge import Judge
 
 MakeRecipe = Callable[..., Recipe]
 LAYOUTS = {"one": {}, "two": {"tensor": 2}}
-ALONE_IS_SLOW = [pytest.param("one", marks=pytest.mark.slow), "two"]
 
 
 def recipe(make: MakeRecipe, layout: str, **tables: Any) -> Recipe:
@@ -43,7 +42,7 @@ def events(answer: dict[str, Any], kind: str) -> list[dict[str, Any]]:
     return [e for e in answer["events"] if e["event"] == kind]
 
 
-@pytest.mark.parametrize("layout", ALONE_IS_SLOW)
+@pytest.mark.parametrize("layout", ["one", pytest.param("two", marks=pytest.mark.slow)])
 def test_what_is_not_finite_stops_the_run_and_touches_nothing(
     layouts: Any, make_recipe: MakeRecipe, tmp_path: Path, layout: str
 ) -> None:
@@ -99,7 +98,8 @@ def test_a_spike_is_logged_or_skipped(
     assert skipped["weights"] != logged["weights"]
 
 
-@pytest.mark.parametrize("layout", ALONE_IS_SLOW)
+@pytest.mark.slow
+@pytest.mark.parametrize("layout", LAYOUTS)
 def test_going_back_passes_over_what_came_since_the_checkpoint(
     layouts: Any, make_recipe: MakeRecipe, tmp_path: Path, layout: str
 ) -> None:
