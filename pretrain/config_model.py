@@ -12,8 +12,8 @@ class Experts(config.Model):
     """Table `[pretrain.model.experts]`: a mixture of experts in the place of every MLP.
 
     Softmax router over all experts, the `active` best of them weighted by their renormalised
-    probabilities (Lepikhin et al. 2020, arXiv:2006.16668; Jiang et al. 2024, arXiv:2401.04088); no
-    token is dropped.
+    probabilities (Lepikhin et al. 2020, arXiv:2006.16668; Jiang et al. 2024, arXiv:2401.04088), one
+    by its probability over all (Fedus et al. 2021, arXiv:2101.03961); no token is dropped.
     """
 
     count: int = Field(0, ge=0, le=4_096)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from pretrain import model
 from pretrain.batch import MicroBatch
@@ -25,8 +26,6 @@ def spoil(stage: Stage, fault: str) -> None:
             parameter.sequence_parallel = False
     elif fault == "sends batched":
         config.batch_p2p_comm, config.overlap_p2p_comm = True, False
-    elif fault == "outputs let go":
-        config.deallocate_pipeline_outputs = True
     elif fault == "z-loss not shared":
         config.moe_z_loss_coeff /= config.tensor_model_parallel_size
     else:
@@ -151,7 +150,20 @@ def _formulas(stage: Stage, pretrain: Pretrain, batch: MicroBatch) -> torch.Tens
     )
 
 
+def operations(pretrain: Pretrain, vocabulary: int, seed: int, world: World) -> dict[str, Any]:
+    """Operations of the matrix products of one forward pass over one sequence, as torch counts
+    them; attention's are not among them."""
+    (whole,) = model.build(pretrain, vocabulary, seed, world).models
+    tokens = torch.arange(pretrain.model.sequence_length).unsqueeze(0)
+    with FlopCounterMode(display=False) as counter:
+        whole(tokens, None, None, labels=tokens)
+    counts = counter.get_flop_counts()["Global"]
+    products = [n for operation, n in counts.items() if "scaled_dot" not in str(operation)]
+    return {"operations": sum(products)}
+
+
 MEASUREMENTS: dict[str, Callable[[Pretrain, int, int, World], dict[str, Any]]] = {
+    "operations": operations,
     "packings": packings,
     "balancing": balancing,
 }
