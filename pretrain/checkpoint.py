@@ -54,6 +54,7 @@ def save(
         shutil.rmtree(writing, ignore_errors=True)
         writing.mkdir(parents=True)
     barrier()
+    stage.gather_parameters()
     sharded = _sharded_state(stage, optimizer, is_loading=False)
     sharded["rng"] = _rng(world)
     megatron.save_checkpoint({**sharded, "loop": state}, writing)

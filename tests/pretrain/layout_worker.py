@@ -22,6 +22,7 @@ from pretrain.judge import Judge
 from pretrain.schedule import learning_rate, num_micro_batches
 from pretrain.stability import LoopState, count, interventions
 from pretrain.validation import ValidationSequences
+from tests.pretrain import measurements
 from tests.pretrain.loop_command import run_loop
 from tests.pretrain.plain_command import run_both
 
@@ -48,15 +49,22 @@ def execute(
     load: str | None = None,
     save: str | None = None,
     poison: bool = False,
+    fault: str | None = None,
+    measure: str | None = None,
 ) -> dict[str, Any]:
     """Train `iterations` updates, from the checkpoint below `load` if given, and save below `save`.
 
-    `poison` sets one weight of the first stage to NaN before.
+    `poison` sets one weight of the first stage to NaN before, `fault` undoes one thing that makes
+    layouts agree (`measurements.spoil`), `measure` names what of `measurements` is wanted instead.
     """
     plan = make_plan(Recipe.from_dict(recipe))
     pretrain, seed = plan.recipe.pretrain, plan.recipe.run.seed
     world = parallel.start(pretrain.parallel, seed)
+    if measure:
+        return measurements.MEASUREMENTS[measure](pretrain, plan.padded_vocab_size, seed, world)
     stage = model.build(pretrain, plan.padded_vocab_size, seed, world)
+    if fault:
+        measurements.spoil(stage, fault)
     judge = Judge(pretrain.stability, pretrain.training, world.device)
     adam = optimizer.build(pretrain.training, stage, judge.loss_scale)
     batches = Batches(shared_order(plan.recipe, plan.tokens, world), pretrain, world, bool)
@@ -91,11 +99,14 @@ def execute(
             state=state.to_dict(judge),
         )  # fmt: skip
     own = [p for m in stage.models for p in m.parameters() if not getattr(p, "shared", False)]
-    # Tensor ranks divide matrices and copy norms; data ranks copy everything.
-    counted = world.data_rank == 0
+    # Tensor ranks divide matrices and copy norms; data ranks copy everything, except experts, which
+    # lie on the first ranks of the stage and again on every further `expert` ranks.
+    place = world.data_rank * world.tensor_size + world.tensor_rank
     numbers = sum(
         p.numel() for p in own
-        if counted and (getattr(p, "tensor_model_parallel", False) or world.tensor_rank == 0)
+        if (place < world.expert_size if not getattr(p, "allreduce", True) else
+            world.data_rank == 0
+            and (getattr(p, "tensor_model_parallel", False) or world.tensor_rank == 0))
     )  # fmt: skip
     (parameters,) = parallel.sum_over_world([float(numbers)], world.device)
     return {
