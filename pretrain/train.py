@@ -56,7 +56,8 @@ def train(plan: Plan, stop: StopRequest) -> RunResult | None:
 
     # From the last checkpoint, or from the start.
     checkpoints = directory / "checkpoints"
-    done = saved = checkpoint.load(checkpoints, stage, adam, pretrain.parallel, world)
+    done, _ = checkpoint.load(checkpoints, stage, adam, pretrain.parallel, world)
+    saved = done
     metrics = Metrics(directory if world.is_first else None)
     metrics.resume(done)
     if done:

@@ -58,7 +58,9 @@ def execute(
     adam = optimizer.build(pretrain.training, stage)
     corpus = open_corpus(plan)
     samples = training_samples(pretrain, corpus, seed, Path(work), world)
-    begun = done = checkpoint.load(Path(load), stage, adam, pretrain.parallel, world) if load else 0
+    begun = done = 0
+    if load:
+        begun = done = checkpoint.load(Path(load), stage, adam, pretrain.parallel, world)[0]
     if poison:
         next(stage.models[0].parameters()).data.view(-1)[0] = float("nan")
     losses, norms = [], []
