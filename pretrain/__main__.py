@@ -5,8 +5,12 @@ With `RANK` in the environment it is one process of a run, started by our launch
 
 import os
 import sys
+from typing import Annotated
+
+from typer import Option
 
 from launch.cli import DryRun, Force, Overrides, Target, main, new_app
+from launch.errors import UserError
 
 app = new_app("pretrain", "Tokens to a trained model, with Megatron-core.")
 
@@ -40,15 +44,44 @@ def check_command(target: Target, overrides: Overrides = None) -> None:
 
 
 @app.command("evaluate")
-def evaluate_command(target: Target) -> None:
-    """Measure a run's last checkpoint on the whole validation split; JSON on stdout."""
+def evaluate_command(
+    target: Target,
+    checkpoint: Annotated[str | None, Option(help="Its name; the last one without.")] = None,
+) -> None:
+    """Measure a run's checkpoint on the whole validation split; JSON on stdout."""
     if "RANK" in os.environ:
         from pretrain import trainer
 
-        _leave(trainer.evaluate(target))
+        _leave(trainer.evaluate(target, checkpoint))
     from pretrain import launcher
 
-    launcher.evaluate(target)
+    launcher.evaluate(target, checkpoint)
+
+
+@app.command("average")
+def average_command(
+    target: Target,
+    last: Annotated[int, Option(help="Of how many of the last checkpoints.", min=0)] = 0,
+    iterations: Annotated[str, Option(help="Or of which ones: 100,150,200.")] = "",
+) -> None:
+    """Write the mean of a run's checkpoints' weights as a checkpoint beside them."""
+    numbers = _numbers(iterations)
+    if bool(last) == bool(numbers):
+        raise UserError("average", "neither or both", "either --last or --iterations")
+    if "RANK" in os.environ:
+        from pretrain import trainer
+
+        _leave(trainer.average(target, last, numbers))
+    from pretrain import launcher
+
+    launcher.average(target, last, numbers)
+
+
+def _numbers(text: str) -> list[int]:
+    try:
+        return [int(number) for number in text.split(",") if number.strip()]
+    except ValueError:
+        raise UserError("--iterations", repr(text), "numbers, as 100,150,200") from None
 
 
 def _leave(exit_code: int) -> None:

@@ -18,12 +18,19 @@ from typing import Any
 import torch
 
 from launch.errors import UserError
-from launch.manifest import Manifest
+from launch.manifest import Input, Manifest
 from pretrain import checkpoint_files as files
 from pretrain import config, megatron
+from pretrain.branch import Origin
 from pretrain.checkpoint_files import latest
 from pretrain.checkpoint_pickle import check_metadata
-from pretrain.checkpoint_save import Saved, Saver, raise_together
+from pretrain.checkpoint_save import (
+    Saved,
+    Saver,
+    begin_together,
+    raise_together,
+    seal_together,
+)
 from pretrain.checkpoint_state import (
     load_models,
     placement,
@@ -31,12 +38,24 @@ from pretrain.checkpoint_state import (
     sharded_random_state,
     sharded_state,
 )
+from pretrain.checkpoint_writer import plan, to_host
 from pretrain.config import Parallel
 from pretrain.model import Stage
 from pretrain.parallel import World
 from pretrain.random_state import reseed, set_random_state
 
-__all__ = ["Saved", "Saver", "latest", "load", "load_from", "load_weights", "save"]
+__all__ = [
+    "Saved",
+    "Saver",
+    "exists",
+    "latest",
+    "load",
+    "load_from",
+    "load_weights",
+    "save",
+    "save_weights",
+    "start_from",
+]
 
 
 def save(
@@ -56,6 +75,33 @@ def save(
     saver.save(iteration, stage, optimizer, state)
 
 
+def save_weights(
+    directory: Path, name: str, iteration: int, stage: Stage, parallel: Parallel,
+    config_digest: str, inputs: tuple[Input, ...], world: World,
+) -> None:  # fmt: skip
+    """Write the model alone as the checkpoint `name`; `latest` stays as it is."""
+    writing = begin_together(directory, name, world)
+    part = plan(sharded_models(stage), writing, megatron.SavePlanner(), world.rank)
+    to_host(part, copy=False)
+    part.write()
+    facts = {"iteration": iteration, "layout": placement(parallel)}
+    seal_together(part, {"run": config_digest}, inputs, facts, directory, world)
+
+
+def start_from(
+    origin: Origin, stage: Stage, optimizer: Any, parallel: Parallel, world: World
+) -> tuple[int, dict[str, Any]]:
+    """Begin a run from another's checkpoint: its whole state, or with iteration 0 its weights.
+
+    Raises `UserError` if the checkpoint is gone, not whole, or not the one that was recorded.
+    """
+    checkpoint = Path(origin.checkpoint)
+    if origin.weights_only:
+        load_weights(checkpoint.parent, stage, world, checkpoint.name, optimizer, origin.digest)
+        return 0, {}
+    return load_from(checkpoint, stage, optimizer, parallel, world, files_digest=origin.digest)
+
+
 def load(
     directory: Path, stage: Stage, optimizer: Any, parallel: Parallel, world: World,
     config_digest: str | None = None, name: str | None = None,
@@ -71,22 +117,28 @@ def load(
         if name is None:
             return 0, {}
         return load_from(directory / name, stage, optimizer, parallel, world, config_digest)
-    loaded = load_from(directory / name, stage, optimizer, parallel, world, config_digest)
+    chosen = files.named(directory, name)
+    loaded = load_from(chosen, stage, optimizer, parallel, world, config_digest)
+    error: OSError | None = None
     if world.is_first:
-        files.point_latest(directory, name)
+        try:
+            files.point_latest(directory, name)
+        except OSError as failed:
+            error = failed
+    raise_together(error, directory, world)
     return loaded
 
 
 def load_from(
     checkpoint: Path, stage: Stage, optimizer: Any, parallel: Parallel, world: World,
-    config_digest: str | None = None,
+    config_digest: str | None = None, files_digest: str | None = None,
 ) -> tuple[int, dict[str, Any]]:  # fmt: skip
     """Load the checkpoint in the directory `checkpoint`, written under whatever layout.
 
     The random generators go on where they were if the layout is the same; under another one they
     are seeded anew from (the run's seed, iteration). Raises as `load`.
     """
-    manifest = _open(checkpoint, world, config_digest)
+    manifest = _open(checkpoint, world, config_digest, files_digest)
     same_layout = manifest.facts["layout"] == placement(parallel)
     state = sharded_state(stage, optimizer, is_loading=True)
     if same_layout:
@@ -104,8 +156,9 @@ def load_from(
 
 
 def load_weights(
-    directory: Path, stage: Stage, world: World, name: str | None = None, optimizer: Any = None
-) -> int:
+    directory: Path, stage: Stage, world: World, name: str | None = None, optimizer: Any = None,
+    files_digest: str | None = None,
+) -> int:  # fmt: skip
     """Load only the model of the checkpoint `name` below `directory`, or of what `latest` names.
 
     `optimizer`, if there is one, learns of the new weights. Returns the number of updates that they
@@ -114,8 +167,9 @@ def load_weights(
     name = name or _latest(directory, world)
     if name is None:
         raise UserError(str(directory), "no checkpoint", "one that a run has saved")
-    manifest = _open(directory / name, world)
-    loaded = megatron.load_checkpoint(sharded_models(stage), directory / name)
+    chosen = files.named(directory, name)
+    manifest = _open(chosen, world, files_digest=files_digest)
+    loaded = megatron.load_checkpoint(sharded_models(stage), chosen)
     load_models(stage, loaded)
     if optimizer is not None:
         # With bf16 it holds a float32 copy of the weights, made when it was built.
@@ -123,10 +177,15 @@ def load_weights(
     return int(manifest.facts["iteration"])
 
 
+def exists(directory: Path, world: World) -> bool:
+    """Whether the run has a checkpoint of its own to go on from; all ranks learn the same."""
+    return _latest(directory, world) is not None
+
+
 def _latest(directory: Path, world: World) -> str | None:
     """What `latest` names in the eyes of rank 0: another node may not see it yet."""
     answer: list[Any] = [None]
-    error = None
+    error: UserError | None = None
     if world.is_first:
         try:
             answer = [latest(directory)]
@@ -138,12 +197,16 @@ def _latest(directory: Path, world: World) -> str | None:
     return name
 
 
-def _open(checkpoint: Path, world: World, config_digest: str | None = None) -> Manifest:
+def _open(
+    checkpoint: Path, world: World, config_digest: str | None = None,
+    files_digest: str | None = None,
+) -> Manifest:  # fmt: skip
     """The manifest, once all files were found to be as they were written: each rank compares its
     share of the digests, and all of them learn what it found."""
-    manifest, error = None, None
+    manifest: Manifest | None = None
+    error: UserError | None = None
     try:
-        manifest = _judge(checkpoint, world, config_digest)
+        manifest = _judge(checkpoint, world, config_digest, files_digest)
     except UserError as failed:
         error = failed
     raise_together(error, checkpoint, world)
@@ -151,12 +214,19 @@ def _open(checkpoint: Path, world: World, config_digest: str | None = None) -> M
     return manifest
 
 
-def _judge(checkpoint: Path, world: World, config_digest: str | None) -> Manifest:
+def _judge(
+    checkpoint: Path, world: World, config_digest: str | None, files_digest: str | None
+) -> Manifest:
     manifest = files.read(checkpoint)
     if config_digest is not None and manifest.config != {"run": config_digest}:
         raise UserError(
             str(checkpoint), "a checkpoint of another run", "one of this model, data and seed",
             files.hint(checkpoint),
+        )  # fmt: skip
+    if files_digest is not None and manifest.files_digest != files_digest:
+        raise UserError(
+            str(checkpoint), "another checkpoint than the run was begun from",
+            f"the digest {files_digest}", "--force begins the run again",
         )  # fmt: skip
     broken = files.broken(checkpoint, manifest.files[world.rank :: world.size])
     if broken:

@@ -43,7 +43,7 @@ def name_of(iteration: int) -> str:
 
 def checkpoints_in(directory: Path) -> dict[int, str]:
     """Names of the finished checkpoints to go on from, by iteration, rising."""
-    names = sorted(path.name for path in directory.glob("iteration-*") if NAME.match(path.name))
+    names = sorted(path.name for path in directory.glob("iteration-*") if NAME.fullmatch(path.name))
     return {int(name.removeprefix("iteration-")): name for name in names}
 
 
@@ -62,6 +62,18 @@ def latest(directory: Path) -> str | None:
         hint = f"write one of these into it: {', '.join(present) or 'there is none'}"
         raise UserError(str(path), repr(name[:80]), "the name of a checkpoint beside it", hint)
     return name
+
+
+def named(directory: Path, name: str) -> Path:
+    """The directory of the finished checkpoint `name`, averages too.
+
+    Raises `UserError` if there is none of that name.
+    """
+    present = [path.name for path in sorted(directory.glob("*")) if NAME.fullmatch(path.name)]
+    if name not in present:
+        expected = f"a checkpoint of {directory}: {', '.join(present) or 'there is none'}"
+        raise UserError("checkpoint", repr(name[:80]), expected)
+    return directory / name
 
 
 def point_latest(directory: Path, name: str) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from launch.errors import GristmillError, UserError
-from launch.manifest import FileEntry, Manifest
+from launch.manifest import Input, Manifest
 from pretrain import checkpoint_files as files
 from pretrain import megatron
 from pretrain.checkpoint_state import (
@@ -140,19 +140,12 @@ class Saver:
     def _begin(
         self, iteration: int, stage: Stage, optimizer: Any, loop_state: Mapping[str, Any]
     ) -> Part:
-        name, error = files.name_of(iteration), None
-        if self._world.is_first:
-            try:
-                files.begin(self._directory, name)
-            except OSError as failed:
-                error = failed
-        raise_together(error, self._directory, self._world)
+        writing = begin_together(self._directory, files.name_of(iteration), self._world)
         state = sharded_state(stage, optimizer, is_loading=False)
         state["rng"] = sharded_random_state(self._world)
         text, tensors = split_loop_state(loop_state)
         if tensors:
             state["loop"] = tensors
-        writing = self._directory / f".{name}.tmp"
         part = plan(state, writing, self._planner, self._world.rank)
         if self._world.is_first:
             part.small["state.json"] = text
@@ -160,42 +153,68 @@ class Saver:
         return part
 
     def _end(self, flight: _Flight) -> None:
-        """Learn whether all ranks have written; if so rank 0 lets the checkpoint exist."""
-        part, world, error = flight.part, self._world, flight.part.error
-        mine = (part.results, part.entries, error and _told(error, self._directory))
-        parts: list[Any] | None = [None] * world.size if world.is_first else None
-        torch.distributed.gather_object(mine, parts, dst=0, group=world.control)
-        if parts is not None:
-            errors = [failed for _, _, failed in parts if failed is not None]
-            error = error or (errors[0] if errors else None)
+        facts = {"iteration": flight.iteration, "layout": placement(self._parallel)}
+        seal_together(
+            flight.part, {"run": self._config_digest}, (), facts, self._directory, self._world
+        )
+        error: OSError | None = None
+        if self._world.is_first:
             try:
-                if error is None:
-                    self._seal(flight, parts)
+                files.point_latest(self._directory, files.name_of(flight.iteration))
+                files.keep_only(
+                    self._directory, flight.iteration, self._settings.keep,
+                    self._settings.permanent_interval_iterations,
+                )  # fmt: skip
             except OSError as failed:
                 error = failed
-            if error is not None:
-                files.remove(part.directory)
-        raise_together(error, self._directory, world)
-
-    def _seal(self, flight: _Flight, parts: list[Any]) -> None:
-        directory, writing = self._directory, flight.part.directory
-        content = metadata_file(flight.part.metadata, [results for results, _, _ in parts])
-        entries: list[FileEntry] = [entry for _, written, _ in parts for entry in written]
-        entries.append(files.write_small(writing, ".metadata", content))
-        facts = {"iteration": flight.iteration, "layout": placement(self._parallel)}
-        entries.sort(key=lambda entry: entry.path)
-        manifest = Manifest(
-            files.KIND, files.VERSION, {"run": self._config_digest}, (), tuple(entries), facts
-        )
-        finished = files.finish(writing, manifest)
-        files.point_latest(directory, finished.name)
-        files.keep_only(
-            directory, flight.iteration, self._settings.keep,
-            self._settings.permanent_interval_iterations,
-        )  # fmt: skip
+        raise_together(error, self._directory, self._world)
 
     def _is_permanent(self, iteration: int) -> bool:
         return files.is_permanent(iteration, self._settings.permanent_interval_iterations)
+
+
+def begin_together(directory: Path, name: str, world: World) -> Path:
+    """The empty directory in which all ranks write the checkpoint `name`."""
+    error: OSError | None = None
+    if world.is_first:
+        try:
+            files.begin(directory, name)
+        except OSError as failed:
+            error = failed
+    raise_together(error, directory, world)
+    return directory / f".{name}.tmp"
+
+
+def seal_together(
+    part: Part, belongs_to: Mapping[str, str], inputs: tuple[Input, ...],
+    facts: Mapping[str, Any], directory: Path, world: World,
+) -> None:  # fmt: skip
+    """Once all ranks have written their parts, rank 0 lets the checkpoint exist.
+
+    Raises on every rank if any of them could not write; then nothing of it is left.
+    """
+    told = part.error and _told(part.error, directory)
+    parts: list[Any] | None = [None] * world.size if world.is_first else None
+    mine = (part.results, part.entries, told)
+    torch.distributed.gather_object(mine, parts, dst=0, group=world.control)
+    error = told
+    if parts is not None:
+        try:
+            error = next((failed for _, _, failed in parts if failed is not None), None)
+            if error is None:
+                content = metadata_file(part.metadata, [results for results, _, _ in parts])
+                entries = [entry for _, written, _ in parts for entry in written]
+                entries.append(files.write_small(part.directory, ".metadata", content))
+                entries.sort(key=lambda entry: entry.path)
+                manifest = Manifest(
+                    files.KIND, files.VERSION, belongs_to, inputs, tuple(entries), facts
+                )
+                files.finish(part.directory, manifest)
+        except OSError as failed:
+            error = failed
+        if error is not None:
+            files.remove(part.directory)
+    raise_together(error, directory, world)
 
 
 def raise_together(error: BaseException | None, directory: Path, world: World) -> None:

@@ -16,8 +16,9 @@ from pretrain.evaluate import validate
 from pretrain.train import open_corpus
 
 
-def evaluate_run(directory: Path) -> dict[str, Any]:
-    """Loss (nats per token), bits per byte and number of tokens of the last checkpoint.
+def evaluate_run(directory: Path, name: str | None = None) -> dict[str, Any]:
+    """Loss (nats per token), bits per byte and number of tokens of the checkpoint `name`, or of the
+    last one.
 
     The environment must be that of the only rank of a world. Raises `UserError` if `directory` is
     not that of a run, or has no whole checkpoint.
@@ -30,6 +31,6 @@ def evaluate_run(directory: Path) -> dict[str, Any]:
     sequences = ValidationSequences(open_corpus(plan), pretrain.model.sequence_length)
     world = parallel.start(pretrain.parallel, seed)
     stage = model.build(pretrain, plan.padded_vocab_size, seed, world)
-    iteration = checkpoint.load_weights(directory / "checkpoints", stage, world)
+    iteration = checkpoint.load_weights(directory / "checkpoints", stage, world, name)
     valid = validate(stage, sequences, pretrain, plan.tokens_per_byte, world, whole=True)
     return {"run": str(directory), "iteration": iteration, **asdict(valid)}

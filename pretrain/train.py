@@ -11,7 +11,7 @@ import torch
 
 from launch.errors import PreemptedError
 from launch.log import get_logger, record_duration
-from pretrain import checkpoint, model, optimizer, parallel
+from pretrain import branch, checkpoint, model, optimizer, parallel
 from pretrain.check import Plan, layout_of
 from pretrain.contract import RunResult
 from pretrain.data import (
@@ -56,11 +56,17 @@ def train(plan: Plan, stop: StopRequest) -> RunResult | None:
 
     # From the last checkpoint, or from the start.
     checkpoints = directory / "checkpoints"
-    done, _ = checkpoint.load(checkpoints, stage, adam, pretrain.parallel, world)
-    saved = done
+    identity = branch.identity(recipe, plan.tokens)
+    saver = checkpoint.Saver(checkpoints, pretrain.parallel, identity, pretrain.checkpoint, world)
     metrics = Metrics(directory if world.is_first else None)
-    metrics.resume(done)
-    if done:
+    origin = branch.origin(recipe, plan.tokens)
+    resumed = checkpoint.exists(checkpoints, world)
+    if resumed or origin is None:
+        done, _ = checkpoint.load(checkpoints, stage, adam, pretrain.parallel, world, identity)
+    else:
+        done, _ = checkpoint.start_from(origin, stage, adam, pretrain.parallel, world)
+    metrics.resume(done if resumed else -1)
+    if resumed:
         metrics.write("resume", done, **layout_of(pretrain.parallel).model_dump())
         log.info("%s: resumed after iteration %d", recipe.run.name, done)
     else:
@@ -70,6 +76,11 @@ def train(plan: Plan, stop: StopRequest) -> RunResult | None:
             world_size=world.size, threads=torch.get_num_threads(), device=world.device.type,
             precision=training.precision,
         )  # fmt: skip
+        if origin is not None:
+            metrics.write(
+                "branch", done, run=origin.run, from_iteration=origin.iteration,
+                weights_only=origin.weights_only,
+            )  # fmt: skip
 
     # The loop. `done` counts updates; the next one is number `done`, from 0.
     last_line = interval_start = time.monotonic()
@@ -120,14 +131,17 @@ def train(plan: Plan, stop: StopRequest) -> RunResult | None:
             interval_start += seconds
         due = done % pretrain.checkpoint.interval_iterations == 0
         if at_end or due or outcome.stop_requested:
-            start = time.monotonic()
-            checkpoint.save(
-                checkpoints, done, stage, adam, pretrain.parallel, result.config_digest,
-                pretrain.checkpoint.keep, world,
+            written = saver.save(done, stage, adam)
+            if at_end or outcome.stop_requested:
+                written += saver.finish()
+        else:
+            written = saver.poll()
+        for saved in written:
+            metrics.write(
+                "checkpoint", saved.iteration, seconds=saved.seconds, permanent=saved.permanent,
+                asynchronous=saved.asynchronous,
             )  # fmt: skip
-            saved, seconds = done, time.monotonic() - start
-            metrics.write("checkpoint", done, seconds=seconds, permanent=False, asynchronous=False)
-            interval_start += seconds
+            interval_start += saved.seconds
         if outcome.stop_requested and not at_end:
             raise PreemptedError(
                 f"{recipe.run.name}: stopped and saved after iteration {done}",
@@ -135,7 +149,6 @@ def train(plan: Plan, stop: StopRequest) -> RunResult | None:
             )
 
     # The end: result and manifest, by one process.
-    assert saved == training.iterations
     if not world.is_first:
         return None
     name = checkpoint.latest(checkpoints)
