@@ -11,11 +11,13 @@ training quietly, and its metadata, a pickle, is looked through.
 """
 
 import json
+import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch.distributed.checkpoint import CheckpointException
 
 from launch.errors import UserError
 from launch.manifest import Input, Manifest
@@ -143,7 +145,7 @@ def load_from(
     state = sharded_state(stage, optimizer, is_loading=True)
     if same_layout:
         state["rng"] = sharded_random_state(world)
-    loaded = megatron.load_checkpoint(state, checkpoint)
+    loaded = _loaded(state, checkpoint)
     load_models(stage, loaded)
     optimizer.load_state_dict(loaded["optimizer"])
     iteration = int(manifest.facts["iteration"])
@@ -169,12 +171,25 @@ def load_weights(
         raise UserError(str(directory), "no checkpoint", "one that a run has saved")
     chosen = files.named(directory, name)
     manifest = _open(chosen, world, files_digest=files_digest)
-    loaded = megatron.load_checkpoint(sharded_models(stage), chosen)
+    loaded = _loaded(sharded_models(stage), chosen)
     load_models(stage, loaded)
     if optimizer is not None:
         # With bf16 it holds a float32 copy of the weights, made when it was built.
         optimizer.reload_model_params()
     return int(manifest.facts["iteration"])
+
+
+def _loaded(state: dict[str, Any], checkpoint: Path) -> dict[str, Any]:
+    try:
+        return megatron.load_checkpoint(state, checkpoint)
+    except CheckpointException as error:  # on every rank, with what each of them met
+        for failed, _ in error.failures.values():
+            if isinstance(failed, pickle.UnpicklingError):
+                raise UserError(
+                    str(checkpoint), "an object that would execute something", "tensors",
+                    files.hint(checkpoint),
+                ) from error  # fmt: skip
+        raise
 
 
 def exists(directory: Path, world: World) -> bool:

@@ -14,6 +14,7 @@ import re
 import shutil
 import stat
 from collections.abc import Iterable
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from launch.errors import UserError
@@ -23,6 +24,8 @@ from launch.manifest import (
     Manifest,
     digest_bytes,
     digest_file,
+    digest_json,
+    manifest_text,
     read_manifest,
     write_atomic,
     write_manifest,
@@ -102,13 +105,21 @@ def write_small(writing: Path, name: str, content: bytes) -> FileEntry:
 
 def finish(writing: Path, manifest: Manifest) -> Path:
     """Seal a written checkpoint and give it its name: from now on it exists."""
-    write_manifest(writing, manifest)
+    facts = {**manifest.facts, "seal": _seal(manifest)}
+    write_manifest(writing, replace(manifest, facts=facts))
     name = writing.name.removeprefix(".").removesuffix(".tmp")
     finished = writing.with_name(name)
     # There already: left by a run that died before `latest` named it, or had been gone back from.
     remove(finished)
     writing.rename(finished)
     return finished
+
+
+def _seal(manifest: Manifest) -> str:
+    """Digest of all that the manifest says: a flipped bit in it must show like any other."""
+    facts = {name: value for name, value in manifest.facts.items() if name != "seal"}
+    inputs = [asdict(each) for each in manifest.inputs]
+    return digest_json([manifest.config, inputs, manifest.files_digest, facts])
 
 
 def remove(checkpoint: Path) -> None:
@@ -148,6 +159,8 @@ def read(checkpoint: Path) -> Manifest:
         manifest = read_manifest(checkpoint, KIND, VERSION)
         names = [str(entry.path) for entry in manifest.files]
         iteration = int(manifest.facts["iteration"])
+        text = (checkpoint / FILE_NAME).read_text(encoding="utf-8")
+        whole = text == manifest_text(manifest) and manifest.facts["seal"] == _seal(manifest)
     except UserError as error:
         error.hint = hint(checkpoint)
         raise
@@ -155,6 +168,10 @@ def read(checkpoint: Path) -> Manifest:
         got = f"unreadable content ({type(error).__name__}: {error})"
         where = str(checkpoint / FILE_NAME)
         raise UserError(where, got, "a checkpoint's manifest", hint(checkpoint)) from None
+    if not whole:
+        _refuse(
+            checkpoint / FILE_NAME, "content that differs from its seal", "it as it was written"
+        )
     for name in names:
         if not FILE.fullmatch(name):
             _refuse(

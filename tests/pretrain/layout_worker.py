@@ -25,6 +25,7 @@ from pretrain.evaluate import validate
 from pretrain.iteration import train_iteration
 from pretrain.schedule import learning_rate
 from pretrain.train import open_corpus
+from tests.pretrain import checkpoint_worker
 
 
 def main() -> None:
@@ -33,7 +34,12 @@ def main() -> None:
     sys.stdout = sys.stderr  # whatever else prints must not come between the answers
     for line in sys.stdin:
         try:
-            answer = {"ok": execute(**json.loads(line))}
+            command = json.loads(line)
+            answer = {
+                "ok": checkpoint_worker.execute(**command)
+                if "steps" in command
+                else execute(**command)
+            }
         except GristmillError as error:
             answer = {"error": type(error).__name__, "message": str(error)}
         print(json.dumps(answer), file=answers, flush=True)
