@@ -88,6 +88,13 @@ class Rank:
         own = seconds if self.world.is_first else 0.0
         return {"seconds": parallel.sum_over_world([own], self.world.device)[0]}
 
+    def timed(self, iterations: int) -> dict[str, float]:
+        """Seconds of the next iterations, on rank 0."""
+        start = time.monotonic()
+        self.train(iterations)
+        own = time.monotonic() - start if self.world.is_first else 0.0
+        return {"seconds": parallel.sum_over_world([own], self.world.device)[0]}
+
     def finish(self) -> list[int]:
         """Wait for the save in flight."""
         assert self.saver is not None
