@@ -110,8 +110,11 @@ def finish(writing: Path, manifest: Manifest) -> Path:
     name = writing.name.removeprefix(".").removesuffix(".tmp")
     finished = writing.with_name(name)
     # There already: left by a run that died before `latest` named it, or had been gone back from.
-    remove(finished)
+    going = finished.with_name(f".{name}.old")
+    if finished.exists():
+        finished.rename(going)
     writing.rename(finished)
+    shutil.rmtree(going, ignore_errors=True)
     return finished
 
 

@@ -6,6 +6,7 @@ not do by itself without Transformer Engine or Apex, is settled here.
 
 import contextlib
 import queue
+import types
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -108,6 +109,12 @@ def make_optimizer(
     return megatron_optimizer.get_megatron_optimizer(
         config, list(models), use_gloo_process_groups=False
     )
+
+
+# After it has gathered its shards for a checkpoint, the optimizer has Python collect garbage: 0.2 of
+# the 0.25 s that training stood still for an asynchronous save of 59 MB (2026-11-26). No tensor was
+# found in a cycle there, so it is left to the moments at which the run collects.
+distrib_optimizer.gc = types.SimpleNamespace(collect=lambda: 0)
 
 
 class SavePlanner(torch_strategies.TorchDistSaveShardedStrategy):  # type: ignore[misc]
