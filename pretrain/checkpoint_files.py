@@ -88,7 +88,7 @@ def point_latest(directory: Path, name: str) -> None:
 def begin(directory: Path, name: str) -> Path:
     """An empty directory to write the checkpoint `name` into; what a kill left is removed."""
     for left in (*directory.glob(".*.tmp"), *directory.glob(".*.old")):
-        shutil.rmtree(left) if left.is_dir() else left.unlink()
+        _drop(left) if left.is_dir() else left.unlink()
     writing = directory / f".{name}.tmp"
     writing.mkdir(parents=True)
     return writing
@@ -114,7 +114,7 @@ def finish(writing: Path, manifest: Manifest) -> Path:
     if finished.exists():
         finished.rename(going)
     writing.rename(finished)
-    shutil.rmtree(going, ignore_errors=True)
+    _drop(going)
     return finished
 
 
@@ -130,7 +130,13 @@ def remove(checkpoint: Path) -> None:
     if checkpoint.exists():
         going = checkpoint.with_name(f".{checkpoint.name}.old")
         checkpoint.rename(going)
-        shutil.rmtree(going)
+        _drop(going)
+
+
+def _drop(hidden: Path) -> None:
+    # A network file system may keep a name while somebody has the file open. Nothing reads a hidden
+    # directory, and the next save tries again: no reason to end a run.
+    shutil.rmtree(hidden, ignore_errors=True)
 
 
 def keep_only(directory: Path, iteration: int, keep: int, permanent_interval: int) -> None:

@@ -111,8 +111,8 @@ def make_optimizer(
     )
 
 
-# After it has gathered its shards for a checkpoint, the optimizer has Python collect garbage: 0.2 of
-# the 0.25 s that training stood still for an asynchronous save of 59 MB (2026-11-26). No tensor was
+# After gathering its shards for a checkpoint, the optimizer has Python collect garbage: 0.2 of the
+# 0.25 s that training stood still for an asynchronous save of 59 MB (2026-11-26). No tensor was
 # found in a cycle there, so it is left to the moments at which the run collects.
 distrib_optimizer.gc = types.SimpleNamespace(collect=lambda: 0)
 
