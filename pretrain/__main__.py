@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from launch.cli import DryRun, Force, Overrides, Target, main, new_app
+from launch.errors import UserError
 
 RunDirectory = Annotated[Path, typer.Argument(help="The directory of a run.")]
 
@@ -71,15 +72,44 @@ def trace_command(
 
 
 @app.command("evaluate")
-def evaluate_command(target: Target) -> None:
-    """Measure a run's last checkpoint on the whole validation split; JSON on stdout."""
+def evaluate_command(
+    target: Target,
+    checkpoint: Annotated[str | None, typer.Option(help="Its name; the last one without.")] = None,
+) -> None:
+    """Measure a run's checkpoint on the whole validation split; JSON on stdout."""
     if "RANK" in os.environ:
         from pretrain import trainer
 
-        _leave(trainer.evaluate(target))
+        _leave(trainer.evaluate(target, checkpoint))
     from pretrain import launcher
 
-    launcher.evaluate(target)
+    launcher.evaluate(target, checkpoint)
+
+
+@app.command("average")
+def average_command(
+    target: Target,
+    last: Annotated[int, typer.Option(help="Of how many of the last checkpoints.", min=0)] = 0,
+    iterations: Annotated[str, typer.Option(help="Or of which ones: 100,150,200.")] = "",
+) -> None:
+    """Write the mean of a run's checkpoints' weights as a checkpoint beside them."""
+    numbers = _numbers(iterations)
+    if bool(last) == bool(numbers):
+        raise UserError("average", "neither or both", "either --last or --iterations")
+    if "RANK" in os.environ:
+        from pretrain import trainer
+
+        _leave(trainer.average(target, last, numbers))
+    from pretrain import launcher
+
+    launcher.average(target, last, numbers)
+
+
+def _numbers(text: str) -> list[int]:
+    try:
+        return [int(number) for number in text.split(",") if number.strip()]
+    except ValueError:
+        raise UserError("--iterations", repr(text), "numbers, as 100,150,200") from None
 
 
 def _leave(exit_code: int) -> None:

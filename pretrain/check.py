@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from launch.errors import UserError
 from launch.manifest import Manifest, digest_json
 from launch.recipe import Recipe
-from pretrain import flops
+from pretrain import branch, flops
 from pretrain.config import Parallel
 from pretrain.contract import FLOPS_CONVENTION, Layout, RunResult, Status
 from pretrain.layout_rules import check_layout
@@ -113,6 +113,7 @@ def make_plan(recipe: Recipe) -> Plan:
             f"at most {training.epochs_max:g} times (pretrain.training.epochs_max)",
             f"at most {most:,} iterations, or a larger corpus",
         )
+    branch.origin(recipe, tokens)
     return Plan(
         recipe=recipe,
         tokens=tokens,

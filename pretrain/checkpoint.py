@@ -1,200 +1,254 @@
 """Checkpoints: complete or absent, of any layout for any layout.
 
     checkpoints/iteration-00000200/   Megatron's distributed checkpoint: model, optimizer, RNG
+                    state.json        the loop's own state
                     manifest.json     digests of all of it and what it belongs to; written last
     checkpoints/latest                the name of the directory to go on from
 
-A checkpoint is written under a name that nothing reads, gets its manifest, is renamed, and only
-then named by `latest`. Before anything of it is loaded, the digests are compared, because part of
-Megatron's metadata is a pickle and because a flipped bit would go on training quietly.
+Here is how one is loaded; `checkpoint_save` writes them, `checkpoint_files` names and checks them.
+Before anything of it is loaded the digests are compared, because a flipped bit would go on
+training quietly, and its metadata, a pickle, is looked through.
 """
 
-import os
-import shutil
+import json
+import pickle
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch.distributed.checkpoint import CheckpointException
 
 from launch.errors import UserError
-from launch.manifest import (
-    FileEntry,
-    Manifest,
-    digest_file,
-    read_manifest,
-    write_atomic,
-    write_manifest,
+from launch.manifest import Input, Manifest
+from pretrain import checkpoint_files as files
+from pretrain import config, megatron
+from pretrain.branch import Origin
+from pretrain.checkpoint_files import latest
+from pretrain.checkpoint_pickle import check_metadata
+from pretrain.checkpoint_save import (
+    Saved,
+    Saver,
+    begin_together,
+    raise_together,
+    seal_together,
 )
-from pretrain import megatron
+from pretrain.checkpoint_state import (
+    load_models,
+    placement,
+    sharded_models,
+    sharded_random_state,
+    sharded_state,
+)
+from pretrain.checkpoint_writer import plan, to_host
 from pretrain.config import Parallel
 from pretrain.model import Stage
-from pretrain.parallel import World, barrier, sum_over_world
+from pretrain.parallel import World
+from pretrain.random_state import reseed, set_random_state
 
-KIND = "checkpoint"
-VERSION = 1
-
-# The only sharding of the optimizer that every layout can read; the others are bound to the data
-# ranks, and one of them resumed wrongly without a word (see docs/numerics.md).
-_METADATA = {"distrib_optim_sharding_type": "fully_reshardable"}
+__all__ = [
+    "Saved",
+    "Saver",
+    "exists",
+    "latest",
+    "load",
+    "load_from",
+    "load_weights",
+    "save",
+    "save_weights",
+    "start_from",
+]
 
 
 def save(
     directory: Path, iteration: int, stage: Stage, optimizer: Any, parallel: Parallel,
-    config_digest: str, keep: int, world: World, state: dict[str, Any],
+    config_digest: str, keep: int, world: World, state: Mapping[str, Any] | None = None,
+    permanent_interval_iterations: int = 0,
 ) -> None:  # fmt: skip
-    """Write the state after `iteration` updates below `directory`, then drop all but `keep`.
+    """Write the state after `iteration` updates below `directory`, and wait for it.
 
-    `state` is the loop's: what JSON can say, and tensors in host memory; the same on every rank.
-
-    Every rank calls it; when it returns, `latest` names the new checkpoint.
+    Iteration 0 is a seed: initial weights that runs of any layout can begin from. A run that saves
+    more than once keeps a `Saver`.
     """
-    finished = directory / _name(iteration)
-    writing = directory / f".{_name(iteration)}.tmp"
-    if world.is_first:
-        shutil.rmtree(writing, ignore_errors=True)
-        writing.mkdir(parents=True)
-    barrier()
-    stage.gather_parameters()
-    sharded = _sharded_state(stage, optimizer, is_loading=False)
-    sharded["rng"] = _rng(world)
-    megatron.save_checkpoint({**sharded, "loop": state}, writing)
-    barrier()
-    if world.is_first:
-        _seal(writing, iteration, parallel, config_digest)
-        # Left by a run that died before it could write `latest`: the same iteration again.
-        shutil.rmtree(finished, ignore_errors=True)
-        writing.rename(finished)
-        write_atomic(directory / "latest", finished.name + "\n")
-        for old in sorted(directory.glob("iteration-*"))[:-keep]:
-            shutil.rmtree(old)
-    barrier()
+    settings = config.Checkpoint(
+        keep=keep, permanent_interval_iterations=permanent_interval_iterations
+    )
+    saver = Saver(directory, parallel, config_digest, settings, world)
+    saver.save(iteration, stage, optimizer, state)
+
+
+def save_weights(
+    directory: Path, name: str, iteration: int, stage: Stage, parallel: Parallel,
+    config_digest: str, inputs: tuple[Input, ...], world: World,
+) -> None:  # fmt: skip
+    """Write the model alone as the checkpoint `name`; `latest` stays as it is."""
+    writing = begin_together(directory, name, world)
+    part = plan(sharded_models(stage), writing, megatron.SavePlanner(), world.rank)
+    to_host(part, copy=False)
+    part.write()
+    facts = {"iteration": iteration, "layout": placement(parallel)}
+    seal_together(part, {"run": config_digest}, inputs, facts, directory, world)
+
+
+def start_from(
+    origin: Origin, stage: Stage, optimizer: Any, parallel: Parallel, world: World
+) -> tuple[int, dict[str, Any]]:
+    """Begin a run from another's checkpoint: its whole state, or with iteration 0 its weights.
+
+    Raises `UserError` if the checkpoint is gone, not whole, or not the one that was recorded.
+    """
+    checkpoint = Path(origin.checkpoint)
+    if origin.weights_only:
+        load_weights(checkpoint.parent, stage, world, checkpoint.name, optimizer, origin.digest)
+        return 0, {}
+    return load_from(checkpoint, stage, optimizer, parallel, world, files_digest=origin.digest)
 
 
 def load(
-    directory: Path, stage: Stage, optimizer: Any, parallel: Parallel, world: World
-) -> tuple[int, dict[str, Any]]:
-    """Load what `latest` names into model and optimizer.
+    directory: Path, stage: Stage, optimizer: Any, parallel: Parallel, world: World,
+    config_digest: str | None = None, name: str | None = None,
+) -> tuple[int, dict[str, Any]]:  # fmt: skip
+    """Load the checkpoint `name`, or what `latest` names, into model and optimizer.
 
-    Returns the number of updates done and the loop's state, 0 and an empty one if there is none.
-
-    The checkpoint may have been written under another layout. Raises `UserError`, on every rank and
-    before anything is read, if it is not whole.
+    Returns the number of updates done and the loop's own state; 0 and {} if there is none yet. With
+    a name, `latest` names it from now on: the run has gone back to it. Raises `UserError`, on every
+    rank and before anything is read, if it is not whole or not of this run.
     """
-    name = latest(directory)
     if name is None:
-        return 0, {}
-    checkpoint = directory / name
-    manifest = _open(checkpoint, world)
-    same_layout = manifest.facts["layout"] == parallel.model_dump()
-    state = _sharded_state(stage, optimizer, is_loading=True)
-    if same_layout:
-        state["rng"] = _rng(world)
-    loaded = megatron.load_checkpoint(state, checkpoint)
-    for index, model in enumerate(stage.models):
-        model.load_state_dict(loaded[f"model{index}"], strict=True)
-    optimizer.load_state_dict(loaded["optimizer"])
-    if same_layout:
-        torch.set_rng_state(loaded["rng"]["cpu"])
-        if torch.cuda.is_available():
-            torch.cuda.set_rng_state(loaded["rng"]["cuda"])
-    return int(manifest.facts["iteration"]), loaded["loop"]
+        name = _latest(directory, world)
+        if name is None:
+            return 0, {}
+        return load_from(directory / name, stage, optimizer, parallel, world, config_digest)
+    chosen = files.named(directory, name)
+    loaded = load_from(chosen, stage, optimizer, parallel, world, config_digest)
+    error: OSError | None = None
+    if world.is_first:
+        try:
+            files.point_latest(directory, name)
+        except OSError as failed:
+            error = failed
+    raise_together(error, directory, world)
+    return loaded
 
 
-def load_weights(directory: Path, stage: Stage, world: World) -> int:
-    """Load only the model of what `latest` names; the number of updates it has seen.
+def load_from(
+    checkpoint: Path, stage: Stage, optimizer: Any, parallel: Parallel, world: World,
+    config_digest: str | None = None, files_digest: str | None = None,
+) -> tuple[int, dict[str, Any]]:  # fmt: skip
+    """Load the checkpoint in the directory `checkpoint`, written under whatever layout.
 
-    Raises `UserError` if there is no checkpoint or it is not whole.
+    The random generators go on where they were if the layout is the same; under another one they
+    are seeded anew from (the run's seed, iteration). Raises as `load`.
     """
-    name = latest(directory)
+    manifest = _open(checkpoint, world, config_digest, files_digest)
+    same_layout = manifest.facts["layout"] == placement(parallel)
+    state = sharded_state(stage, optimizer, is_loading=True)
+    if same_layout:
+        state["rng"] = sharded_random_state(world)
+    loaded = _loaded(state, checkpoint)
+    load_models(stage, loaded)
+    optimizer.load_state_dict(loaded["optimizer"])
+    iteration = int(manifest.facts["iteration"])
+    if same_layout:
+        set_random_state(loaded["rng"])
+    else:
+        reseed(iteration)
+    loop_state = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))
+    return iteration, {**loop_state, **loaded.get("loop", {})}
+
+
+def load_weights(
+    directory: Path, stage: Stage, world: World, name: str | None = None, optimizer: Any = None,
+    files_digest: str | None = None,
+) -> int:  # fmt: skip
+    """Load only the model of the checkpoint `name` below `directory`, or of what `latest` names.
+
+    `optimizer`, if there is one, learns of the new weights. Returns the number of updates that they
+    have seen. Raises `UserError` if there is no checkpoint or it is not whole.
+    """
+    name = name or _latest(directory, world)
     if name is None:
         raise UserError(str(directory), "no checkpoint", "one that a run has saved")
-    manifest = _open(directory / name, world)
-    state = _sharded_models(stage)
-    loaded = megatron.load_checkpoint(state, directory / name)
-    for index, model in enumerate(stage.models):
-        model.load_state_dict(loaded[f"model{index}"], strict=True)
+    chosen = files.named(directory, name)
+    manifest = _open(chosen, world, files_digest=files_digest)
+    loaded = _loaded(sharded_models(stage), chosen)
+    load_models(stage, loaded)
+    if optimizer is not None:
+        # With bf16 it holds a float32 copy of the weights, made when it was built.
+        optimizer.reload_model_params()
     return int(manifest.facts["iteration"])
 
 
-def latest(directory: Path) -> str | None:
-    """The name of the checkpoint to go on from, or None if there is none yet.
+def _loaded(state: dict[str, Any], checkpoint: Path) -> dict[str, Any]:
+    try:
+        return megatron.load_checkpoint(state, checkpoint)
+    except CheckpointException as error:  # on every rank, with what each of them met
+        for failed, _ in error.failures.values():
+            if isinstance(failed, pickle.UnpicklingError):
+                raise UserError(
+                    str(checkpoint), "an object that would execute something", "tensors",
+                    files.hint(checkpoint),
+                ) from error  # fmt: skip
+        raise
 
-    Raises `UserError` if `latest` names something that is not a checkpoint of this directory.
-    """
-    path = directory / "latest"
-    if not path.exists():
-        return None
-    name = path.read_text(encoding="utf-8").strip()
-    present = sorted(entry.name for entry in directory.glob("iteration-*"))
-    if name not in present:
-        hint = f"write one of these into it: {', '.join(present) or 'there is none'}"
-        raise UserError(str(path), repr(name), "the name of a checkpoint beside it", hint)
+
+def exists(directory: Path, world: World) -> bool:
+    """Whether the run has a checkpoint of its own to go on from; all ranks learn the same."""
+    return _latest(directory, world) is not None
+
+
+def _latest(directory: Path, world: World) -> str | None:
+    """What `latest` names in the eyes of rank 0: another node may not see it yet."""
+    answer: list[Any] = [None]
+    error: UserError | None = None
+    if world.is_first:
+        try:
+            answer = [latest(directory)]
+        except UserError as failed:
+            error = failed
+    raise_together(error, directory, world)
+    torch.distributed.broadcast_object_list(answer, src=0, group=world.control)
+    name: str | None = answer[0]
     return name
 
 
-def _sharded_state(stage: Stage, optimizer: Any, is_loading: bool) -> dict[str, Any]:
-    state = _sharded_models(stage)
-    state["optimizer"] = optimizer.sharded_state_dict(
-        dict(state), is_loading=is_loading, metadata=dict(_METADATA)
-    )
-    return state
-
-
-def _sharded_models(stage: Stage) -> dict[str, Any]:
-    # From the bare models: the wrappers would put `module.` before every name.
-    return {
-        f"model{index}": model.sharded_state_dict(metadata=dict(_METADATA))
-        for index, model in enumerate(stage.models)
-    }
-
-
-def _rng(world: World) -> Any:
-    states = {"cpu": torch.get_rng_state()}
-    if torch.cuda.is_available():
-        states["cuda"] = torch.cuda.get_rng_state()
-    shape = (world.pipeline_size, world.tensor_size, world.data_size)
-    place = (world.pipeline_rank, world.tensor_rank, world.data_rank)
-    return megatron.ShardedObject("rng", states, shape, place, replica_id=0)
-
-
-def _seal(directory: Path, iteration: int, parallel: Parallel, config_digest: str) -> None:
-    entries = []
-    for path in sorted(directory.iterdir()):
-        with path.open("rb") as stream:
-            os.fsync(stream.fileno())
-        entries.append(FileEntry(path.name, None, path.stat().st_size, digest_file(path)))
-    facts = {"iteration": iteration, "layout": parallel.model_dump()}
-    write_manifest(
-        directory,
-        Manifest(KIND, VERSION, {"run": config_digest}, (), tuple(entries), facts),
-    )
-
-
-def _open(checkpoint: Path, world: World) -> Manifest:
-    """The manifest, once the digests of all files were found to be right: each rank compares its
-    share of them, all ranks learn the answer."""
-    manifest = read_manifest(checkpoint, KIND, VERSION)
-    bad = [
-        index
-        for index, entry in enumerate(manifest.files)
-        if index % world.size == world.rank and digest_file(checkpoint / entry.path) != entry.digest
-    ]
-    marks = [float(index in bad) for index in range(len(manifest.files))]
-    broken = [
-        entry.path
-        for entry, mark in zip(manifest.files, sum_over_world(marks, world.device), strict=True)
-        if mark
-    ]
-    if broken:
-        raise UserError(
-            str(checkpoint / broken[0]),
-            "content that differs from its digest",
-            "the checkpoint as it was written",
-            f"write the name of an older checkpoint into {checkpoint.parent / 'latest'}, "
-            "or begin again with --force",
-        )
+def _open(
+    checkpoint: Path, world: World, config_digest: str | None = None,
+    files_digest: str | None = None,
+) -> Manifest:  # fmt: skip
+    """The manifest, once all files were found to be as they were written: each rank compares its
+    share of the digests, and all of them learn what it found."""
+    manifest: Manifest | None = None
+    error: UserError | None = None
+    try:
+        manifest = _judge(checkpoint, world, config_digest, files_digest)
+    except UserError as failed:
+        error = failed
+    raise_together(error, checkpoint, world)
+    assert manifest is not None
     return manifest
 
 
-def _name(iteration: int) -> str:
-    return f"iteration-{iteration:08d}"
+def _judge(
+    checkpoint: Path, world: World, config_digest: str | None, files_digest: str | None
+) -> Manifest:
+    manifest = files.read(checkpoint)
+    if config_digest is not None and manifest.config != {"run": config_digest}:
+        raise UserError(
+            str(checkpoint), "a checkpoint of another run", "one of this model, data and seed",
+            files.hint(checkpoint),
+        )  # fmt: skip
+    if files_digest is not None and manifest.files_digest != files_digest:
+        raise UserError(
+            str(checkpoint), "another checkpoint than the run was begun from",
+            f"the digest {files_digest}", "--force begins the run again",
+        )  # fmt: skip
+    broken = files.broken(checkpoint, manifest.files[world.rank :: world.size])
+    if broken:
+        raise UserError(
+            str(checkpoint / broken[0]), "content that differs from its digest",
+            "the checkpoint as it was written", files.hint(checkpoint),
+        )  # fmt: skip
+    # Only of a file that is whole, and by all: another rank's digest says nothing about this disk.
+    check_metadata(checkpoint, {entry.path for entry in manifest.files})
+    return manifest

@@ -19,6 +19,7 @@ from launch.manifest import (
     write_manifest,
 )
 from launch.recipe import load_recipe
+from pretrain import branch
 from pretrain.check import Plan
 from pretrain.contract import KIND, STATUS_OF_EXIT_CODE, VERSION, RunResult, read_result
 
@@ -46,11 +47,13 @@ def claim(plan: Plan, force: bool) -> None:
     """
     directory = plan.recipe.run_directory
     if force:
-        for name in ("manifest.json", "result.json", "metrics.jsonl", "recipe.toml"):
+        names = ("manifest.json", "result.json", "metrics.jsonl", "recipe.toml", branch.RECORD)
+        for name in names:
             (directory / name).unlink(missing_ok=True)
         for name in ("checkpoints", "work"):
             shutil.rmtree(directory / name, ignore_errors=True)
     _check_same(plan)
+    branch.record(plan.recipe, branch.origin(plan.recipe, plan.tokens))
     write_atomic(directory / "recipe.toml", plan.recipe.to_toml())
     write_result(directory, plan.result("running"))
 
@@ -88,7 +91,8 @@ def commit(plan: Plan, summary: dict[str, Any], checkpoint: str) -> RunResult:
 
 
 def _inputs(plan: Plan) -> tuple[Input, ...]:
-    return (Input("tokens", plan.tokens.files_digest),)
+    begun = branch.origin(plan.recipe, plan.tokens)
+    return (Input("tokens", plan.tokens.files_digest), *branch.inputs(begun))
 
 
 def _check_same(plan: Plan) -> None:

@@ -15,9 +15,9 @@ from pretrain.evaluate import validate
 from pretrain.validation import ValidationSequences
 
 
-def evaluate_run(directory: Path) -> dict[str, Any]:
-    """Loss (nats per token), bits per byte and number of predicted tokens of the last checkpoint,
-    and the same for each source; `tokens_of_split` counts all of the split's.
+def evaluate_run(directory: Path, name: str | None = None) -> dict[str, Any]:
+    """Loss (nats per token), bits per byte and number of predicted tokens of the checkpoint `name`,
+    or of the last one, and the same for each source; `tokens_of_split` counts all of the split's.
 
     The environment must be that of the only rank of a world. Raises `UserError` if `directory` is
     not that of a run, or has no whole checkpoint.
@@ -30,7 +30,7 @@ def evaluate_run(directory: Path) -> dict[str, Any]:
     sequences = ValidationSequences(plan.recipe, plan.tokens)
     world = parallel.start(pretrain.parallel, seed)
     stage = model.build(pretrain, plan.padded_vocab_size, seed, world)
-    iteration = checkpoint.load_weights(directory / "checkpoints", stage, world)
+    iteration = checkpoint.load_weights(directory / "checkpoints", stage, world, name)
     valid = validate(stage, sequences, pretrain, plan.tokens_per_byte, world, whole=True)
     counts = {source.name: source.predicted for source in sequences.sources}
     assert valid.tokens == sum(counts.values()), (valid.tokens, counts)

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -122,14 +122,31 @@ def run_directory_of_recipes(directory: Path, workers: int, *, force: bool = Fal
         )
 
 
-def evaluate(directory: Path) -> None:
-    """Measure a run's last checkpoint in a process of its own, which prints JSON to stdout.
+def evaluate(directory: Path, checkpoint: str | None = None) -> None:
+    """Measure a run's checkpoint, the last one without a name, in a process of its own, which
+    prints JSON to stdout.
 
     Raises `UserError` if there is none that is whole.
     """
     read_result(directory)
+    options = ["--checkpoint", checkpoint] if checkpoint else []
+    _alone(["evaluate", str(directory), *options])
+
+
+def average(directory: Path, last: int, iterations: Sequence[int]) -> None:
+    """Write the mean of a run's checkpoints in a process of its own, which prints JSON to stdout.
+
+    Raises `UserError` if one of them is missing or not whole, `LockedError` while the run goes on.
+    """
+    read_result(directory)
+    chosen = ",".join(str(iteration) for iteration in iterations)
+    options = ["--last", str(last)] if last else ["--iterations", chosen]
+    _alone(["average", str(directory), *options])
+
+
+def _alone(arguments: list[str]) -> None:
     with tempfile.TemporaryDirectory(prefix="gristmill-") as scratch:
-        _attend([_Child(["evaluate", str(directory)], 1, 1, Path(scratch) / "status.json")])
+        _attend([_Child(arguments, 1, 1, Path(scratch) / "status.json")])
 
 
 def recipes_of(directory: Path) -> list[Recipe]:

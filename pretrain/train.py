@@ -14,9 +14,10 @@ import torch
 
 from launch.errors import PreemptedError
 from launch.log import get_logger, record_duration
-from pretrain import checkpoint, model, optimizer, parallel
+from pretrain import branch, checkpoint, model, optimizer, parallel
 from pretrain.batches import Batches, shared_order
 from pretrain.check import Plan, layout_of
+from pretrain.checkpoint import Saved, Saver
 from pretrain.config import Pretrain
 from pretrain.contract import RunResult
 from pretrain.directory import commit
@@ -48,6 +49,7 @@ class Run:
     batches: Batches
     validation: ValidationSequences
     metrics: Metrics
+    saver: Saver
 
 
 def train(plan: Plan, stop: StopRequest) -> RunResult | None:
@@ -79,30 +81,50 @@ def set_up(plan: Plan, stop: StopRequest) -> Run:
         Batches(shared_order(recipe, plan.tokens, world), pretrain, world, lambda: stop.is_set),
         ValidationSequences(recipe, plan.tokens),
         Metrics(directory if world.is_first else None),
-    )
+        Saver(
+            directory / "checkpoints", pretrain.parallel, branch.identity(recipe, plan.tokens),
+            pretrain.checkpoint, world,
+        ),
+    )  # fmt: skip
 
 
 def resume(run: Run) -> LoopState:
-    """From the last checkpoint, or from the start."""
+    """From the last checkpoint, from another run's, or from the start."""
     plan, world = run.plan, run.world
     recipe, pretrain = plan.recipe, plan.recipe.pretrain
-    state = _load(run)
-    run.metrics.resume(state.done or -1)  # a new start is the first event
-    if state.done:
+    if checkpoint.exists(recipe.run_directory / "checkpoints", world):
+        state = _load(run)
+        run.metrics.resume(state.done)
         run.metrics.write("resume", state.done, **layout_of(pretrain.parallel).model_dump())
         get_logger("pretrain").info("%s: resumed after iteration %d", recipe.run.name, state.done)
         return state
     if world.is_first:  # once for each run; the others would only read the same bytes again
         open_tokens(recipe.tokens, verify=True)
+    run.metrics.resume(-1)  # a new start is the first event
     run.metrics.write(
         "start", 0, name=recipe.run.name,
         parameters_total=plan.result("running").parameters_total, world_size=world.size,
         threads=torch.get_num_threads(), device=world.device.type,
         precision=pretrain.training.precision,
     )  # fmt: skip
+    state = _begin(run)
     if "rewind" in (pretrain.stability.on_not_finite, pretrain.stability.on_spike):
-        _save(run, state)  # so that there is one to go back to
+        _save(run, state, last=True)  # so that there is one to go back to
     return state
+
+
+def _begin(run: Run) -> LoopState:
+    origin = branch.origin(run.plan.recipe, run.plan.tokens)
+    if origin is None:
+        return LoopState()
+    done, kept = checkpoint.start_from(
+        origin, run.stage, run.optimizer, run.plan.recipe.pretrain.parallel, run.world
+    )
+    run.metrics.write(
+        "branch", done, run=origin.run, from_iteration=origin.iteration,
+        weights_only=origin.weights_only,
+    )  # fmt: skip
+    return _state(run, done, kept)
 
 
 def iterate(run: Run, state: LoopState, stop: StopRequest) -> None:
@@ -137,7 +159,9 @@ def iterate(run: Run, state: LoopState, stop: StopRequest) -> None:
             if due.validation:
                 _validate(run, state.done)
             if due.save:
-                _save(run, state)
+                _save(run, state, last=stopping or state.done == training.iterations)
+            else:
+                _record(run, run.saver.poll())
         if stopping and state.done < training.iterations:
             raise PreemptedError(
                 f"{run.plan.recipe.run.name}: stopped and saved after iteration {state.done}",
@@ -225,27 +249,33 @@ def _validate(run: Run, done: int) -> None:
     )  # fmt: skip
 
 
-def _save(run: Run, state: LoopState) -> None:
-    start = time.monotonic()
-    recipe, config = run.plan.recipe, run.plan.recipe.pretrain
+def _save(run: Run, state: LoopState, last: bool) -> None:
+    """Save; what is `last` is waited for, for nothing comes after it."""
     state.saved = state.done
-    checkpoint.save(
-        recipe.run_directory / "checkpoints", state.done, run.stage, run.optimizer,
-        config.parallel, run.plan.result("running").config_digest, config.checkpoint.keep,
-        run.world, state=state.to_dict(run.judge),
-    )  # fmt: skip
-    run.metrics.write(
-        "checkpoint", state.done, seconds=time.monotonic() - start, permanent=False,
-        asynchronous=False,
-    )  # fmt: skip
+    _record(run, run.saver.save(state.done, run.stage, run.optimizer, state.to_dict(run.judge)))
+    if last:
+        _record(run, run.saver.finish())
+
+
+def _record(run: Run, written: list[Saved]) -> None:
+    for saved in written:
+        run.metrics.write(
+            "checkpoint", saved.iteration, seconds=saved.seconds, permanent=saved.permanent,
+            asynchronous=saved.asynchronous,
+        )  # fmt: skip
 
 
 def _load(run: Run) -> LoopState:
     recipe = run.plan.recipe
+    _record(run, run.saver.finish())
     done, kept = checkpoint.load(
         recipe.run_directory / "checkpoints", run.stage, run.optimizer, recipe.pretrain.parallel,
-        run.world,
+        run.world, branch.identity(recipe, run.plan.tokens),
     )  # fmt: skip
+    return _state(run, done, kept)
+
+
+def _state(run: Run, done: int, kept: dict[str, Any]) -> LoopState:
     state = LoopState.from_dict(kept, run.judge) if kept else LoopState()
     assert state.done == done
     state.saved = done

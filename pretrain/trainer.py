@@ -9,7 +9,7 @@ import json
 import os
 import traceback
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -22,6 +22,7 @@ from launch.process import die_with_parent
 from launch.recipe import Recipe, load_recipe
 from pretrain import directory as run_directory
 from pretrain import parallel
+from pretrain.average import average as average_checkpoints
 from pretrain.check import Plan, make_plan
 from pretrain.evaluate_run import evaluate_run
 from pretrain.interrupt import StopRequest
@@ -47,11 +48,20 @@ def main(target: Path, overrides: Sequence[str], force: bool) -> int:
     return 0
 
 
-def evaluate(directory: Path) -> int:
+def evaluate(directory: Path, checkpoint: str | None = None) -> int:
     """Print what `evaluate_run` finds as JSON; the exit code, as for `main`."""
+    return _print(lambda: evaluate_run(directory, checkpoint))
+
+
+def average(directory: Path, last: int, iterations: Sequence[int]) -> int:
+    """Write the mean of checkpoints, print what it is of as JSON; the exit code, as for `main`."""
+    return _print(lambda: average_checkpoints(directory, last, iterations))
+
+
+def _print(work: Callable[[], object]) -> int:
     _begin()
     try:
-        print(json.dumps(evaluate_run(directory)))
+        print(json.dumps(work()))
     except Exception as error:
         return _end_badly(error)
     _record(0, "", "")

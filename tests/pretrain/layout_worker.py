@@ -22,7 +22,7 @@ from pretrain.judge import Judge
 from pretrain.schedule import learning_rate, num_micro_batches
 from pretrain.stability import LoopState, count, interventions
 from pretrain.validation import ValidationSequences
-from tests.pretrain import measurements
+from tests.pretrain import checkpoint_worker, measurements
 from tests.pretrain.loop_command import run_loop
 from tests.pretrain.plain_command import run_both
 
@@ -34,7 +34,9 @@ def main() -> None:
     for line in sys.stdin:
         try:
             command = json.loads(line)
-            others = {"faults": run_loop, "plain": run_both}
+            others = {
+                "faults": run_loop, "plain": run_both, "steps": checkpoint_worker.execute,
+            }  # fmt: skip
             chosen = next((f for key, f in others.items() if key in command), execute)
             answer = {"ok": chosen(**command)}
         except GristmillError as error:
