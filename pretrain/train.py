@@ -9,6 +9,7 @@ Between two log lines nothing here waits for the device: losses, norms and verdi
 
 import time
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import torch
 
