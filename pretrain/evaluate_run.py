@@ -32,4 +32,5 @@ def evaluate_run(directory: Path) -> dict[str, Any]:
     stage = model.build(pretrain, plan.padded_vocab_size, seed, world)
     iteration = checkpoint.load_weights(directory / "checkpoints", stage, world)
     valid = validate(stage, sequences, pretrain, plan.tokens_per_byte, world, whole=True)
+    assert valid is not None
     return {"run": str(directory), "iteration": iteration, **asdict(valid)}

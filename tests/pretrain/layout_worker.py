@@ -75,6 +75,7 @@ def execute(
         norms.append(outcome.gradient_norm)
     sequences = ValidationSequences(corpus, pretrain.model.sequence_length)
     valid = validate(stage, sequences, pretrain, plan.tokens_per_byte, world)
+    assert valid is not None
     if save:
         checkpoint.save(Path(save), done, stage, adam, pretrain.parallel, "made-up", 2, world)
     own = [p for m in stage.models for p in m.parameters() if not getattr(p, "shared", False)]
