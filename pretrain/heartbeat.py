@@ -53,12 +53,12 @@ def write(directory: Path, sign: Sign) -> None:
 
 
 def read(directory: Path, ranks: Iterable[int]) -> dict[int, Sign]:
-    """The signs of these ranks; a rank without one, or with one of another version, is left out."""
+    """The signs of these ranks; a rank without one that can be read now is left out."""
     signs = {}
     for rank in ranks:
         try:
             signs[rank] = Sign(**json.loads(path_of(directory, rank).read_text(encoding="utf-8")))
-        except (FileNotFoundError, TypeError, ValueError):
+        except (OSError, TypeError, ValueError):
             continue
     return signs
 

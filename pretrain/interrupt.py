@@ -87,10 +87,12 @@ class StopRequest:
         """Exit with 3. Everything on disk is as the last checkpoint left it: files that were being
         written have names that nobody reads, and the kernel takes the lock back."""
         message = f"stopped by {self._by} before there was anything new to save"
-        ending.record(ending.Ending(3, message, "the same command goes on"))
-        if ending.rank_of_environment() == 0:
-            get_logger("pretrain").info("%s", message)
-            if self._directory is not None:
-                self.honoured()
-                run_directory.close_result(self._directory, 3)
-        os._exit(3)
+        try:
+            ending.record(ending.Ending(3, message, "the same command goes on"))
+            if ending.rank_of_environment() == 0:
+                get_logger("pretrain").info("%s", message)
+                if self._directory is not None:
+                    self.honoured()
+                    run_directory.close_result(self._directory, 3)
+        finally:
+            os._exit(3)

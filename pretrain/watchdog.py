@@ -33,7 +33,7 @@ _LONG: tuple[Phase, ...] = ("start", "load", "save", "end")
 _WORK: tuple[Phase, ...] = ("data", "step")
 
 _TICK_SECONDS = 0.05  # 20 samples a second, some 20 us each
-_GAP_SECONDS = 1.0  # of a longer gap between two ticks this thread slept itself: not the loop's
+_GAP_SECONDS = 1.0
 _STOP_FILE_SECONDS = 1.0
 _SHARE = 0.9  # of a time limit, after which a rank counts as late: the rest is for ending
 _JUDGES = 2  # ranks that read all signs: two, for one of them may be the one that hangs
@@ -61,6 +61,8 @@ class Watchdog:
         self._thread = threading.Thread(target=self._run, name="watchdog", daemon=True)
         # Between two signs of life; a hang is judged by two readings of them.
         self._period = min(watch.heartbeat_seconds, watch.step_timeout_seconds / 5)
+        # More between two ticks means that this thread itself slept, with the whole run perhaps.
+        self._gap_max = min(_GAP_SECONDS, watch.step_timeout_seconds / 10)
 
     def __enter__(self) -> Self:
         (self._directory / "logs").mkdir(parents=True, exist_ok=True)
@@ -69,6 +71,7 @@ class Watchdog:
         faulthandler.enable(self._stacks)
         faulthandler.register(signal.SIGUSR2, self._stacks, all_threads=True)
         self._sign()
+        self._arm_backstop()
         self._thread.start()
         return self
 
@@ -116,7 +119,7 @@ class Watchdog:
         backstop_due = stop_file_due = last
         while not self._leaving.wait(_TICK_SECONDS):
             now = time.monotonic()
-            gap, last = min(now - last, _GAP_SECONDS), now
+            gap, last = min(now - last, self._gap_max), now
             state = self._state
             if state is not seen:
                 seen, self._quiet, self._before = state, 0.0, {}
@@ -132,7 +135,7 @@ class Watchdog:
                 self._arm_backstop()
             if self._rank == 0 and now >= stop_file_due:
                 stop_file_due = now + _STOP_FILE_SECONDS
-                if (self._directory / run_directory.STOP_FILE).exists():
+                if os.path.lexists(self._directory / run_directory.STOP_FILE):
                     self._stop.ask(f"the file {run_directory.STOP_FILE}")
             limit = self._limit(state[1])
             if self._quiet > limit / 2 and not self._before:
@@ -169,7 +172,13 @@ class Watchdog:
         return heartbeat.read(self._directory, range(first, first + local))
 
     def _end(self, limit: float) -> None:
-        """Say what is known, end ranks that cannot end by themselves, and exit with 5."""
+        try:
+            self._tell(limit)
+        finally:
+            os._exit(5)
+
+    def _tell(self, limit: float) -> None:
+        """Say what is known, and end ranks that cannot end by themselves."""
         faulthandler.dump_traceback(self._stacks, all_threads=True)
         self._sign()
         iteration, phase = self._state
@@ -191,7 +200,6 @@ class Watchdog:
         self._kill([signs[rank] for rank in late if rank in signs and rank != self._rank])
         if self._rank == 0 and not ending.has_launcher():
             run_directory.close_result(self._directory, 5)
-        os._exit(5)
 
     def _kill(self, late: list[heartbeat.Sign]) -> None:
         """End late ranks of this very node that are stopped or hold the GIL: torchrun would wait

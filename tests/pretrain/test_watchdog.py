@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -26,8 +25,8 @@ from pretrain.config import Watch
 from pretrain.interrupt import StopRequest
 from pretrain.watchdog import Watchdog
 directory, what = Path(sys.argv[1]), sys.argv[2]
-sys.path.insert(0, str(directory))
-from torch.distributed.collective import wait_for_others
+source = "import time\\ndef wait_for_others():\\n    time.sleep(60)"
+exec(compile(source, "/x/torch/distributed/collective.py", "exec"))
 watch = Watch(step_timeout_seconds=1.0, start_timeout_seconds=float(sys.argv[3]))
 with Watchdog(watch, directory, StopRequest()) as dog:
     dog.beat(0, "step")
@@ -37,17 +36,18 @@ with Watchdog(watch, directory, StopRequest()) as dog:
     if what == "wait":
         wait_for_others()
     elif what == "work":
-        end = time.monotonic() + 2.5
+        end = time.monotonic() + 1.5
         while time.monotonic() < end:
             time.sleep(0.1)
             dog.beat(7, "step")
         sys.exit(0)
     elif what == "save":
         dog.beat(7, "save")
-        time.sleep(2.5)
+        time.sleep(1.5)
         sys.exit(0)
     elif what == "hold":
-        ctypes.PyDLL(None).sleep(60)
+        for _ in range(9):  # a signal ends one sleep
+            ctypes.PyDLL(None).sleep(60)
     else:
         time.sleep(60)
 """
@@ -59,11 +59,6 @@ class Ranks:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.processes: list[subprocess.Popen[str]] = []
-        package = directory / "torch" / "distributed"
-        package.mkdir(parents=True)
-        (package / "collective.py").write_text(
-            "import time\n\n\ndef wait_for_others():\n    time.sleep(60)\n"
-        )
 
     def start(self, *doings: str, start_timeout: float = 60.0) -> None:
         for rank, doing in enumerate(doings):
@@ -99,10 +94,11 @@ def ranks(tmp_path: Path) -> Iterator[Ranks]:
 
 
 def test_the_rank_that_the_others_wait_for_is_named(ranks: Ranks) -> None:
-    begun = time.monotonic()
     ranks.start("wait", "sleep", "wait")
+    begun = time.monotonic()
     assert ranks.codes() == [5, 5, 5]
-    assert time.monotonic() - begun < 6
+    # The limit of 1 s, 2 s in which those that cannot see all ranks leave the word to the others.
+    assert time.monotonic() - begun < 8
     said = ranks.said()
     assert said.exit_code == 5
     assert "rank 1 hangs" in said.message
@@ -121,14 +117,16 @@ def test_a_stopped_rank_is_named_and_ended(ranks: Ranks) -> None:
     assert f"rank 1 is stopped (process {frozen.pid} on " in ranks.said().message
 
 
+@pytest.mark.slow
 def test_a_rank_that_holds_the_interpreter_gives_no_sign(ranks: Ranks) -> None:
     ranks.start("wait", "hold")
     assert ranks.codes() == [5, -signal.SIGKILL]
     assert "rank 1 gives no sign of life" in ranks.said().message
     # Its own thread could not run; the signal handler in C could.
-    assert "sleep" in (ranks.directory / "logs" / "stacks-1.txt").read_text() or True
+    assert "<module>" in (ranks.directory / "logs" / "stacks-1.txt").read_text()
 
 
+@pytest.mark.slow
 def test_alone_it_is_ended_from_outside_the_interpreter(ranks: Ranks) -> None:
     ranks.start("hold", start_timeout=1.0)
     assert ranks.codes() == [1]
@@ -142,6 +140,7 @@ def test_work_and_saving_are_no_hang(ranks: Ranks) -> None:
     assert [sign.ended for sign in signs.values()] == [True, True]
 
 
+@pytest.mark.slow
 def test_a_run_that_slept_as_a_whole_goes_on(ranks: Ranks) -> None:
     ranks.start("work")
     (process,) = ranks.processes
@@ -176,33 +175,25 @@ def test_the_stop_file_is_seen_and_removed(tmp_path: Path, stop: StopRequest) ->
 
 def test_many_runs_in_one_process_leave_no_threads(tmp_path: Path, stop: StopRequest) -> None:
     before = threading.active_count()
-    descriptors = len(os.listdir("/proc/self/fd"))
+    descriptors = sum(1 for _ in Path("/proc/self/fd").iterdir())
     for index in range(20):
         with Watchdog(Watch(), tmp_path / str(index), stop) as dog:
             dog.beat(1, "step")
     assert threading.active_count() == before
-    assert len(os.listdir("/proc/self/fd")) == descriptors
+    assert sum(1 for _ in Path("/proc/self/fd").iterdir()) == descriptors
 
 
-def test_own_time_leaves_out_waits(ranks: Ranks, stop: StopRequest, tmp_path: Path) -> None:
-    sys.path.insert(0, str(tmp_path))
-    try:
-        scope: dict[str, Callable[[], None]] = {}
-        source = textwrap.dedent("""
-            import time
-            def wait():
-                time.sleep(0.6)
-        """)
-        exec(compile(source, "/x/torch/distributed/c10d.py", "exec"), scope)
-        with Watchdog(Watch(), tmp_path, stop) as dog:
-            dog.beat(0, "step")
-            time.sleep(0.4)
-            scope["wait"]()
-            own, total = dog.take_own_seconds()
-        assert 0.8 < total < 1.3
-        assert 0.25 < own < 0.6
-    finally:
-        sys.path.remove(str(tmp_path))
+def test_own_time_leaves_out_waits(stop: StopRequest, tmp_path: Path) -> None:
+    scope: dict[str, Callable[[], None]] = {}
+    source = "import time\ndef wait():\n    time.sleep(0.6)"
+    exec(compile(source, "/x/torch/distributed/collective.py", "exec"), scope)
+    with Watchdog(Watch(), tmp_path, stop) as dog:
+        dog.beat(0, "step")
+        time.sleep(0.4)
+        scope["wait"]()
+        own, total = dog.take_own_seconds()
+    assert 0.8 < total < 1.5
+    assert own < 0.7 * total
 
 
 def test_a_sign_of_another_version_is_no_sign(tmp_path: Path) -> None:
