@@ -104,7 +104,7 @@ def recipes_below(corpus_root: Path) -> Callable[[Path], Callable[..., Recipe]]:
 
         def make(name: str = "run", seed: int = 1, **tables: dict[str, Any]) -> Recipe:
             pretrain = {table: {**DEFAULTS.get(table, {}), **tables.get(table, {})}
-                        for table in (*DEFAULTS, "parallel")}  # fmt: skip
+                        for table in {**DEFAULTS, "parallel": {}, **tables}}  # fmt: skip
             run = {"name": name, "root": str(root), "seed": seed}
             return Recipe.from_dict({"run": run, "pretrain": pretrain})
 
