@@ -15,14 +15,15 @@ import torch
 
 from launch.recipe import Recipe
 from pretrain import megatron, optimizer, parallel, train
+from pretrain.batches import Batches, shared_order
 from pretrain.check import Plan, make_plan
-from pretrain.data import training_batch
 from pretrain.iteration import pass_through
 from pretrain.model import Stage
 from pretrain.schedule import learning_rate, num_micro_batches
 from pretrain.stability import LoopState
+from pretrain.watchdog import Watchdog
 from tests.pretrain.conftest import write_tokens
-from tests.pretrain.loop_command import counted
+from tests.pretrain.loop_command import NoStop, counted
 from tests.pretrain.plain_command import run_both
 
 VOCABULARY = 8_192
@@ -32,14 +33,15 @@ class Enough(Exception):
     """The segment is over."""
 
 
-class After:
+class After(NoStop):
     """In the place of the stop request: asked once for each iteration, it ends a segment."""
 
     def __init__(self, iterations: int) -> None:
         self._left = iterations
 
     @property
-    def is_set(self) -> bool:
+    def is_set(self) -> bool:  # type: ignore[override]
+        """Raises `Enough` when it was asked often enough."""
         self._left -= 1
         if not self._left:
             raise Enough
@@ -61,11 +63,19 @@ def plan_of(root: Path, **tables: dict[str, Any]) -> Plan:
     return dataclasses.replace(make_plan(recipe), padded_vocab_size=VOCABULARY)
 
 
+def set_up(plan: Plan) -> train.Run:
+    """A run as the trainer sets it up, with its watchdog, which lives as long as the process."""
+    stop: Any = NoStop()
+    watch = Watchdog(plan.recipe.pretrain.watch, plan.recipe.run_directory, stop).__enter__()
+    return train.set_up(plan, stop, watch)
+
+
 def segment(run: train.Run, state: LoopState, iterations: int) -> None:
     """The real loop for some iterations; it should not end with one that a line follows, for the
     segment ends before it."""
     try:
-        train.iterate(run, state, After(iterations))  # type: ignore[arg-type]
+        stop = After(iterations + 1)
+        train.iterate(dataclasses.replace(run, stop=stop), state)  # type: ignore[arg-type]
     except Enough:
         return
 
@@ -73,7 +83,7 @@ def segment(run: train.Run, state: LoopState, iterations: int) -> None:
 def speed(root: Path, times: int = 9, iterations: int = 10) -> dict[str, Any]:
     """Our loop and the bare one in turns, each in segments of ten iterations."""
     plan = plan_of(root)
-    run = train.set_up(plan)
+    run = set_up(plan)
     state = train.resume(run)
     bare = bare_loop(plan, run)
     rates: dict[str, list[float]] = {"ours": [], "bare": []}
@@ -111,6 +121,7 @@ def bare_loop(plan: Plan, run: train.Run, iterations: int = 10) -> Callable[[], 
         ),
         list(stage.wrapped), use_gloo_process_groups=False,
     )  # fmt: skip
+    batches = Batches(shared_order(plan.recipe, plan.tokens, run.world), pretrain, run.world, bool)
     done = 0
 
     def loop() -> None:
@@ -120,7 +131,8 @@ def bare_loop(plan: Plan, run: train.Run, iterations: int = 10) -> Callable[[], 
                 wrapped.zero_grad_buffer()
             adam.zero_grad()
             pass_through(
-                stage, training_batch(run.samples, pretrain, done, run.world),
+                stage, batches.iteration(done),
+                sequence_length=batches.sequence_length(done),
                 num_micro_batches=num_micro_batches(training, 1, done),
                 micro_batch_size=training.micro_batch_size, backward=True,
             )  # fmt: skip
@@ -157,7 +169,7 @@ def overhead(root: Path, times: int = 9, iterations: int = 100) -> dict[str, Any
         model={"layers": 1, "hidden_size": 32, "heads": 4, "sequence_length": 32},
         training={"batch_size": 4, "micro_batch_size": 4},
     )
-    run = train.set_up(plan)
+    run = set_up(plan)
     real = run.stage.models[0]
     null = Null(real.config, real.model_type, 32)
     wrapped = megatron.DistributedDataParallel(
@@ -181,7 +193,7 @@ def overhead(root: Path, times: int = 9, iterations: int = 100) -> dict[str, Any
         shares.append((time.process_time() - used) / iterations * 1e3)
     begun = time.perf_counter()
     for iteration in range(iterations):
-        list(training_batch(run.samples, plan.recipe.pretrain, iteration, run.world))
+        list(run.batches.iteration(iteration))
     data = (time.perf_counter() - begun) / iterations * 1e3
     return {
         "milliseconds": round(statistics.median(spans), 3),
@@ -196,7 +208,7 @@ def reads(root: Path) -> dict[str, int]:
     for kind in ({}, {"optimizer": "muon"}, {"precision": "bf16"}, {"precision": "fp16"}):
         name = next(iter(kind.values()), "adamw")
         plan = plan_of(root / name, training=kind)
-        run = train.set_up(plan)
+        run = set_up(plan)
         state = train.resume(run)
         with counted(run.judge) as between:
             segment(run, state, 41)

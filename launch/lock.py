@@ -25,8 +25,11 @@ STALE_SECONDS = 60.0
 
 
 @contextlib.contextmanager
-def lock(directory: Path) -> Iterator[None]:
+def lock(directory: Path, patience_seconds: float = 0.0) -> Iterator[None]:
     """Hold the directory's lock, creating the directory if need be.
+
+    `patience_seconds`: how long to wait for a holder on another host, of which nothing but its last
+    heartbeat is known: its host may have died a moment ago.
 
     Raises `LockedError`, naming the holder, if another living process has it.
     """
@@ -39,7 +42,9 @@ def lock(directory: Path) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise _refusal(directory, _read(descriptor)) from None
-        holder = _read(descriptor)
+        deadline = time.monotonic() + patience_seconds
+        while _alive_elsewhere(holder := _read(descriptor)) and time.monotonic() < deadline:
+            time.sleep(1.0)
         if _alive_elsewhere(holder):
             raise _refusal(directory, holder)
         own = {"host": socket.gethostname(), "pid": os.getpid(), "start_seconds": time.time()}

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from launch import torchrun
 from launch.config import Model
 from launch.errors import UserError
 from launch.recipe import Recipe
@@ -118,11 +119,21 @@ def render(
             "set -uo pipefail",
             *(f"{name}={shlex.quote(value)}" for name, value in variables.items()),
             f"overrides=({' '.join(shlex.quote(override) for override in overrides)})",
+            *_gpu_exports(recipe, options),
             *options.setup,
             "",
             _STAGES.read_text(encoding="utf-8"),
         ]
     )
+
+
+def _gpu_exports(recipe: Recipe, options: SlurmOptions) -> list[str]:
+    """What trainers on GPUs need in their environment, unless the submitting shell says otherwise;
+    the job's own setup lines come later and win."""
+    parallel = recipe.pretrain.parallel
+    shares_layers = parallel.tensor > 1 or parallel.context > 1
+    variables = torchrun.gpu_environment(shares_layers, has_gpus=options.gpus_per_node > 0)
+    return [f'export {name}="${{{name}:-{value}}}"' for name, value in variables.items()]
 
 
 def _check_sbatch(where: str, value: str) -> None:

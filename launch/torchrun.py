@@ -4,6 +4,7 @@ import os
 import socket
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 
 def command(processes: int, module: Sequence[str]) -> list[str]:
@@ -46,6 +47,36 @@ def environment(processes: int) -> dict[str, str]:
         # The launcher's id, for `launch.process.die_with_parent`.
         "GRISTMILL_PARENT": str(os.getpid()),
     }
+
+
+def gpu_environment(shares_layers: bool, has_gpus: bool | None = None) -> dict[str, str]:
+    """Variables for trainers on GPUs, none where there are none; what the user has set wins.
+
+    `shares_layers`: whether several processes share a layer (tensor or context parallel).
+    `has_gpus`: of the machine that trains; None asks this one. Names as in torch 2.13.
+    """
+    if has_gpus is None:
+        has_gpus = any(Path("/dev").glob("nvidia[0-9]*"))
+    if not has_gpus:
+        return {}
+    variables = {
+        # A communicator that failed ends its process, without trying to take it apart: that can
+        # hang in its turn. (torch's default today; older ones had others.)
+        "TORCH_NCCL_ASYNC_ERROR_HANDLING": "3",
+        # The flight recorder: the last collectives of each rank, written out when one times out,
+        # say which of them a rank never entered. Some 2,000 entries cost nothing measurable.
+        "TORCH_FR_BUFFER_SIZE": "2000",
+        "TORCH_NCCL_DUMP_ON_TIMEOUT": "1",
+        # Lengths that change from batch to batch otherwise leave holes in memory that nothing fits.
+        "PYTORCH_ALLOC_CONF": "expandable_segments:True",
+        "NCCL_DEBUG": "WARN",
+    }
+    if shares_layers:
+        # One hardware queue: a collective that was launched before a matrix product also begins
+        # before it, or the overlap that Megatron-core counts on is lost. Before Blackwell it must
+        # be so; on Blackwell it need not. (With FSDP it must not; there is none here.)
+        variables["CUDA_DEVICE_MAX_CONNECTIONS"] = "1"
+    return variables
 
 
 def single_process_environment() -> dict[str, str]:

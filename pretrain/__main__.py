@@ -24,9 +24,12 @@ def run_command(
 ) -> None:
     """Train a recipe's run, or all recipes of a directory; goes on from the last checkpoint."""
     if "RANK" in os.environ:
+        from pretrain.interrupt import StopRequest
+
+        stop = StopRequest()  # before torch is imported, which takes seconds
         from pretrain import trainer
 
-        _leave(trainer.main(target, overrides or (), force))
+        _leave(trainer.main(target, overrides or (), force, stop))
     from launch.recipe import load_recipe
     from pretrain import launcher
 

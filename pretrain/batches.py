@@ -61,18 +61,18 @@ class Batches:
         return self._order.stage_of(sample).sequence_length
 
     def wait(self, number: int) -> bool:
-        """Wait until the first micro-batch of iteration `number` is ready; False if the process
-        was asked to stop before. Ranks that agree on the answer can stop together."""
+        """Wait until all micro-batches of iteration `number` are ready; False if the process was
+        asked to stop before. Ranks that agree on the answer can stop together."""
         if self._pool is None:
             return True
-        self._fill(number, 0)
-        return self._is_ready(self._waiting[0][1])
+        self._fill(number, 0, whole=True)
+        return all(self._is_ready(self._waiting[i][1]) for i in range(self._count(number)))
 
     def close(self) -> None:
-        """End the threads; what they have not begun is dropped."""
+        """End the threads; what they have not begun is dropped, one that hangs is left behind."""
         self._waiting.clear()
         if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
+            self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _take(self, number: int, index: int) -> MicroBatch:
         if self._pool is None:
@@ -86,8 +86,9 @@ class Batches:
             )
         return future.result()
 
-    def _fill(self, number: int, index: int) -> None:
-        """Have the micro-batch asked for, and those after it, at the head of the queue."""
+    def _fill(self, number: int, index: int, whole: bool = False) -> None:
+        """Have the micro-batch asked for, and those after it, at the head of the queue; with
+        `whole` at least those of its iteration."""
         assert self._pool is not None
         if self._waiting and self._waiting[0][0] != (number, index):
             for _, future in self._waiting:
@@ -96,7 +97,8 @@ class Batches:
         wanted = (number, index)
         if self._waiting:
             wanted = self._after(*self._waiting[-1][0])
-        while len(self._waiting) <= self._ahead and wanted[0] < self._end(number):
+        least = self._count(number) - 1 if whole else 0
+        while len(self._waiting) <= max(self._ahead, least) and wanted[0] < self._end(number):
             # Segments are opened here, in one thread; the workers only read them.
             future = self._pool.submit(self._make, self._parts(*wanted))
             self._waiting.append((wanted, future))

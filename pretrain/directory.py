@@ -13,37 +13,45 @@ from launch.manifest import (
     FileEntry,
     Input,
     Manifest,
-    check_current,
     digest_file,
+    has_manifest,
+    read_manifest,
     write_atomic,
     write_manifest,
 )
 from launch.recipe import load_recipe
-from pretrain import branch
+from pretrain import branch, heartbeat
+from pretrain.changes import first_change
 from pretrain.check import Plan
 from pretrain.contract import KIND, STATUS_OF_EXIT_CODE, VERSION, RunResult, read_result
+from pretrain.restarts import latest_checkpoint
 
-# Keys that a run may change between a stop and its restart: how it is computed and when it saves.
-# Under another layout the numbers agree to rounding, and the checkpoint loads.
-_MAY_CHANGE = ("parallel", "checkpoint")
+# A file of this name in a run's directory asks it to stop, where no signal reaches it.
+STOP_FILE = "STOP"
 
 
 def finished(plan: Plan, force: bool = False) -> RunResult | None:
-    """The result if the directory already holds this very run, else None.
+    """The result if the directory already holds this run, as long as the recipe asks for, else
+    None.
 
-    Raises `UserError` naming the first key that differs from a finished run there.
+    Raises `UserError` naming the first key that differs from a finished run there and may not.
     """
     directory = plan.recipe.run_directory
-    current = check_current(directory, KIND, VERSION, plan.config, _inputs(plan), force)
-    return None if current is None else read_result(directory)
+    if force or not has_manifest(directory):
+        return None
+    read_manifest(directory, KIND, VERSION)
+    _check_same(plan)
+    result = read_result(directory)
+    return result if result.iterations == plan.recipe.pretrain.training.iterations else None
 
 
 def claim(plan: Plan, force: bool) -> None:
     """Make the directory this run's own: its recipe, and a result with status `running`.
 
     The caller holds the directory's lock. With `force` what lies there is removed. An unfinished
-    run of the same recipe is left as it is, to be resumed. Raises `UserError` naming the first key
-    in which an unfinished run there differs.
+    run of the same recipe is left as it is, to be resumed; a finished one that shall become longer
+    is unfinished from now on. Raises `UserError` naming the first key in which a run there differs
+    and may not (`changes.py`).
     """
     directory = plan.recipe.run_directory
     if force:
@@ -54,6 +62,11 @@ def claim(plan: Plan, force: bool) -> None:
             shutil.rmtree(directory / name, ignore_errors=True)
     _check_same(plan)
     branch.record(plan.recipe, branch.origin(plan.recipe, plan.tokens))
+    # The manifest goes first: it says that recipe and result are what they were.
+    (directory / "manifest.json").unlink(missing_ok=True)
+    # Of an earlier start: whoever asks to stop from now on means this one.
+    (directory / STOP_FILE).unlink(missing_ok=True)
+    heartbeat.clear(directory)
     write_atomic(directory / "recipe.toml", plan.recipe.to_toml())
     write_result(directory, plan.result("running"))
 
@@ -99,16 +112,11 @@ def _check_same(plan: Plan) -> None:
     directory = plan.recipe.run_directory
     if not (directory / "recipe.toml").exists() or not (directory / "result.json").exists():
         return
-    before = load_recipe(directory / "recipe.toml").to_dict()
-    now = plan.recipe.to_dict()
-    old = {"run": {"seed": before["run"]["seed"]}, "pretrain": before["pretrain"]}
-    new = {"run": {"seed": now["run"]["seed"]}, "pretrain": now["pretrain"]}
-    for tables in (old["pretrain"], new["pretrain"]):
-        for name in _MAY_CHANGE:
-            tables.pop(name)
-        tables["training"].pop("micro_batch_size")
     hint = "--force begins again in its place; another run.name keeps both"
-    difference = _first_difference(old, new, "")
+    before, now = load_recipe(directory / "recipe.toml"), plan.recipe
+    difference = first_change(before.pretrain, now.pretrain, _done(directory), str(directory))
+    if before.run.seed != now.run.seed:
+        difference = ("run.seed", before.run.seed, now.run.seed)
     if difference is not None:
         key, was, wanted = difference
         raise UserError(f"{directory}: {key}", str(wanted), f"{was}, as the run was begun", hint)
@@ -117,12 +125,7 @@ def _check_same(plan: Plan) -> None:
         raise UserError(f"{directory}: tokens", "another corpus", expected, hint)
 
 
-def _first_difference(old: Any, new: Any, key: str) -> tuple[str, Any, Any] | None:
-    if not isinstance(old, dict) or not isinstance(new, dict):
-        return None if old == new else (key, old, new)
-    for name in sorted(old.keys() | new.keys()):
-        place = f"{key}.{name}" if key else name
-        found = _first_difference(old.get(name), new.get(name), place)
-        if found is not None:
-            return found
-    return None
+def _done(directory: Path) -> int:
+    """Iterations that the last checkpoint holds."""
+    name = latest_checkpoint(directory)
+    return 0 if name is None else int(name.rpartition("-")[2])

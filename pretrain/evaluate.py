@@ -1,13 +1,17 @@
 """Validation: loss per token and bits per byte of text, in all and by source."""
 
 import math
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 
+from pretrain.agreement import rows_of_all
 from pretrain.batch import MicroBatch
 from pretrain.config import Pretrain
+from pretrain.forward import Report
+from pretrain.interrupt import StopRequest
 from pretrain.iteration import pass_through
 from pretrain.model import Stage
 from pretrain.parallel import World, sum_over_world
@@ -22,6 +26,9 @@ class SourceValidation:
     loss: float  # nats per token
     bits_per_byte: float
     tokens: int  # that were predicted
+
+
+_PIECE_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -43,7 +50,8 @@ def validate(
     world: World,
     *,
     whole: bool = False,
-) -> Validation:
+    stop: StopRequest | None = None,
+) -> Validation | None:
     """Loss on `training.valid_batches` batches spread evenly over the validation split, or on the
     `whole` of it.
 
@@ -51,6 +59,8 @@ def validate(
     of the whole split or source, so that models with different tokenizers can be compared (Gao et
     al. 2020, arXiv:2101.00027, section 3.1): a token that no position predicts, the first of a
     document where documents are masked, counts as the mean of the others.
+
+    Returns None on every rank if `stop` was asked on any of them before the end.
     """
     training = pretrain.training
     most = len(sequences) if whole else training.valid_batches * training.batch_size
@@ -61,14 +71,27 @@ def validate(
         num_micro_batches = -(-num_micro_batches // world.pipeline_size) * world.pipeline_size
     for model in stage.wrapped:
         model.eval()
+    micro_batches = _micro_batches(sequences, chosen, num_micro_batches, size, world)
+    reports: list[Report] = []
+    # Pieces of whole rounds of the pipeline: the interleaved schedule insists on them.
+    done, piece, broken_off = 0, world.pipeline_size, False
     with torch.no_grad():
-        reports = pass_through(
-            stage, _micro_batches(sequences, chosen, num_micro_batches, size, world),
-            num_micro_batches=num_micro_batches, micro_batch_size=size,
-            sequence_length=pretrain.model.sequence_length, backward=False,
-        )  # fmt: skip
+        while done < num_micro_batches and not broken_off:
+            begun = time.monotonic()
+            piece = min(piece, num_micro_batches - done)
+            reports += pass_through(
+                stage, micro_batches, num_micro_batches=piece, micro_batch_size=size,
+                sequence_length=pretrain.model.sequence_length, backward=False,
+            )  # fmt: skip
+            done += piece
+            if stop is not None:
+                if world.device.type == "cuda":
+                    torch.cuda.synchronize()  # else the host would run ahead through all of it
+                broken_off, piece = _next_piece(stop, piece, time.monotonic() - begun, world)
     for model in stage.wrapped:
         model.train()
+    if broken_off:
+        return None
     names = sequences.names
     rows: list[list[tuple[float, float]]] = [[] for _ in names]
     # Tensor ranks hold the same losses; one of them speaks.
@@ -94,6 +117,14 @@ def validate(
     loss = math.fsum(totals) / math.fsum(counts)
     bits_per_byte = loss / math.log(2) * tokens_per_byte
     return Validation(loss, bits_per_byte, round(math.fsum(counts)), by_source)
+
+
+def _next_piece(stop: StopRequest, piece: int, seconds: float, world: World) -> tuple[bool, int]:
+    """Whether any rank was asked to stop, and how many micro-batches may go before asking again:
+    about a second's, so that a pipeline is not drained after each one."""
+    table = rows_of_all([float(stop.is_set), seconds], world)
+    slowest = max(row[1] for row in table)
+    return any(row[0] for row in table), piece if slowest > _PIECE_SECONDS / 2 else 2 * piece
 
 
 def _micro_batches(

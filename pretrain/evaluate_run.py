@@ -32,6 +32,7 @@ def evaluate_run(directory: Path, name: str | None = None) -> dict[str, Any]:
     stage = model.build(pretrain, plan.padded_vocab_size, seed, world)
     iteration = checkpoint.load_weights(directory / "checkpoints", stage, world, name)
     valid = validate(stage, sequences, pretrain, plan.tokens_per_byte, world, whole=True)
+    assert valid is not None
     counts = {source.name: source.predicted for source in sequences.sources}
     assert valid.tokens == sum(counts.values()), (valid.tokens, counts)
     return {

@@ -4,42 +4,22 @@ It imports no torch. One process is started as it is, more through torchrun; bot
 pretrain run` again, with the rank in the environment.
 """
 
-import contextlib
-import json
-import os
-import signal
-import subprocess
-import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from launch import torchrun
-from launch.errors import (
-    GristmillError,
-    NumericalError,
-    PeerLostError,
-    PreemptedError,
-    UserError,
-)
+from launch.errors import GristmillError, PeerLostError, UserError
 from launch.lock import lock
 from launch.log import get_logger, timed
 from launch.manifest import read_manifest
-from launch.process import die_with_parent
 from launch.recipe import Recipe, load_recipe
+from pretrain import children, heartbeat, restarts
 from pretrain import directory as run_directory
 from pretrain.check import describe, make_plan
+from pretrain.children import Child, Signals, as_error
+from pretrain.config import Parallel
 from pretrain.contract import read_result
-
-# Names the file in which a trainer says how it ended; it also says that a launcher holds the lock.
-STATUS_FILE_VARIABLE = "GRISTMILL_STATUS_FILE"
-
-_ERRORS: dict[int, type[GristmillError]] = {
-    3: PreemptedError,
-    4: NumericalError,
-    5: PeerLostError,
-}
 
 
 def run(recipe: Recipe, *, force: bool = False, dry_run: bool = False) -> dict[str, Any]:
@@ -60,15 +40,16 @@ def run(recipe: Recipe, *, force: bool = False, dry_run: bool = False) -> dict[s
         if done is not None:
             log.info("%s: up to date", recipe.run.name)
             return done.model_dump(mode="json")
-    with lock(directory), tempfile.TemporaryDirectory(prefix="gristmill-") as scratch:
+    with (
+        children.signals() as signals,
+        lock(directory),
+        tempfile.TemporaryDirectory(prefix="gristmill-") as scratch,
+    ):
         run_directory.claim(plan, force)
         for line in describe(plan).splitlines():
             log.info("%s", line)
-        status_file = Path(scratch) / "status.json"
-        processes = recipe.pretrain.parallel.world_size
         try:
-            recipe_file = str(directory / "recipe.toml")
-            _attend([_Child(["run", recipe_file], processes, 1, status_file)])
+            _train_with_restarts(recipe, signals, Path(scratch))
         except GristmillError as error:
             run_directory.close_result(directory, error.exit_code)
             raise
@@ -104,16 +85,18 @@ def run_directory_of_recipes(directory: Path, workers: int, *, force: bool = Fal
         return
     log.info("%s: %d of %d runs to train, %d at a time", directory, waiting, len(plans), workers)
     with (
+        children.signals() as signals,
         timed(directory, "runs"),
         tempfile.TemporaryDirectory(prefix="gristmill-") as scratch,
     ):
         number = min(workers, waiting)
-        _attend(
-            [
-                _Child(["run", str(directory)], 1, workers, Path(scratch) / f"status-{index}.json")
-                for index in range(number)
-            ]
-        )
+        started = [
+            Child(
+                ["run", str(directory)], Path(scratch) / f"status-{index}.json", Parallel(), workers
+            )
+            for index in range(number)
+        ]
+        children.raise_first(signals.attend(started))
     unfinished = [p.recipe.run.name for p in plans if run_directory.finished(p) is None]
     if unfinished:
         raise PeerLostError(
@@ -145,8 +128,12 @@ def average(directory: Path, last: int, iterations: Sequence[int]) -> None:
 
 
 def _alone(arguments: list[str]) -> None:
-    with tempfile.TemporaryDirectory(prefix="gristmill-") as scratch:
-        _attend([_Child(arguments, 1, 1, Path(scratch) / "status.json")])
+    with (
+        children.signals() as signals,
+        tempfile.TemporaryDirectory(prefix="gristmill-") as scratch,
+    ):
+        child = Child(arguments, Path(scratch) / "status.json", Parallel())
+        children.raise_first(signals.attend([child]))
 
 
 def recipes_of(directory: Path) -> list[Recipe]:
@@ -169,75 +156,27 @@ def recipes_of(directory: Path) -> list[Recipe]:
     return sorted(recipes, key=lambda recipe: (-costs[id(recipe)], recipe.run.name))
 
 
-class _Child:
-    """One process to start: a trainer, or torchrun with several."""
-
-    def __init__(self, arguments: list[str], processes: int, siblings: int, status: Path) -> None:
-        self.status = status
-        environment = {
-            **os.environ,
-            **torchrun.environment(processes * siblings),
-            STATUS_FILE_VARIABLE: str(status),
-        }
-        module = ["pretrain", *arguments]
-        if processes == 1:
-            environment |= torchrun.single_process_environment()
-            command = [sys.executable, "-m", *module]
-        else:
-            command = torchrun.command(processes, module)
-        self.process = subprocess.Popen(
-            command,
-            env=environment,
-            # Signals of the terminal reach the launcher alone, which passes each on once.
-            start_new_session=True,
-            preexec_fn=die_with_parent,
-        )
-
-    def outcome(self, asked: bool) -> tuple[int, str, str]:
-        """Exit code, message and hint, once the process has ended; `asked`: it was told to."""
-        try:
-            status = json.loads(self.status.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            if asked:
-                return 3, "stopped before it could save anything new", "the same command goes on"
-            how = f"ended with {self.process.returncode} and said nothing"
-            return 5, f"a trainer {how}: killed, or out of memory", "the same command goes on"
-        return status["exit_code"], status["message"], status["hint"]
-
-
-def _attend(children: list[_Child]) -> None:
-    with _passing_signals_on(children) as passed:
-        for child in children:
-            child.process.wait()
-    outcomes = [child.outcome(asked=bool(passed)) for child in children]
-    failures = [outcome for outcome in outcomes if outcome[0] != 0]
-    if not failures:
-        return
-    exit_code, message, hint = failures[0]
-    error = _ERRORS.get(exit_code, GristmillError)(message, hint)
-    error.exit_code = exit_code
-    raise error
-
-
-@contextlib.contextmanager
-def _passing_signals_on(children: list[_Child]) -> Iterator[list[int]]:
-    """Hand signals to stop on to the children; yields those that came."""
-    passed: list[int] = []
-
-    def pass_on(number: int, _frame: object) -> None:
-        passed.append(number)
-        for child in children:
-            if child.process.poll() is None:
-                child.process.send_signal(signal.SIGTERM)
-
-    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
-    before = {number: signal.signal(number, pass_on) for number in numbers}
-    try:
-        yield passed
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        for child in children:
-            if child.process.poll() is None:
-                child.process.kill()
-                child.process.wait()
+def _train_with_restarts(recipe: Recipe, signals: Signals, scratch: Path) -> None:
+    """Start the trainers, again after crashes as often as `watch.restarts_max` allows; raises how
+    the last start ended."""
+    log = get_logger("pretrain")
+    directory, pretrain = recipe.run_directory, recipe.pretrain
+    starts: list[restarts.Start] = []
+    while True:
+        signals.check()
+        before = restarts.latest_checkpoint(directory)
+        status = scratch / f"status-{len(starts)}.json"
+        child = Child(["run", str(directory / "recipe.toml")], status, pretrain.parallel)
+        (ended,) = signals.attend([child])
+        if ended.exit_code == 0:
+            return
+        after = restarts.latest_checkpoint(directory)
+        starts.append(restarts.Start(ended.exit_code, ended.message, before, after))
+        restarts.note(directory, starts[-1])
+        again, reason = restarts.starts_again(starts, pretrain.watch.restarts_max)
+        if not again:
+            if len(starts) > 1:
+                log.error("%s: %s", recipe.run.name, reason)
+            raise as_error(ended)
+        log.warning("%s: %s; %s", recipe.run.name, ended.message, reason)
+        heartbeat.clear(directory)

@@ -40,6 +40,10 @@ class Metrics:
         with (self._directory / "metrics.jsonl").open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(line) + "\n")
 
+    def has(self, event: str, iteration: int) -> bool:
+        """Whether there is an event of one kind of this very iteration."""
+        return any(line["iteration"] == iteration for line in self.of(event))
+
     def of(self, event: str) -> list[dict[str, Any]]:
         """All events of one kind, in order."""
         return [line for line in self.events if line["event"] == event]

@@ -7,6 +7,7 @@ GPUs the groups talk over NCCL, on CPUs over gloo; nothing else differs.
 
 import datetime
 import gc
+import math
 import os
 import random
 from dataclasses import dataclass
@@ -16,13 +17,13 @@ import numpy as np
 import torch
 
 from pretrain import cpu
-from pretrain.config import Parallel
+from pretrain.config import Parallel, Watch
 from pretrain.layout_rules import check_world_size
 from pretrain.megatron import RotaryEmbedding, parallel_state, tensor_parallel
 
-# Long enough for a checkpoint on slow storage; a dead peer is noticed at once by its closed
-# connection, this is for one that hangs.
-TIMEOUT = datetime.timedelta(minutes=10)
+# The last resort behind the watchdog, which knows the phases, is earlier and says who is late. A
+# dead peer is noticed at once by its closed connection.
+TIMEOUT_SECONDS = Watch().start_timeout_seconds
 
 
 @dataclass(frozen=True)
@@ -57,18 +58,20 @@ class World:
         return self.pipeline_rank == self.pipeline_size - 1
 
 
-def start(parallel: Parallel, seed: int) -> World:
+def start(parallel: Parallel, seed: int, timeout_seconds: float = TIMEOUT_SECONDS) -> World:
     """Join the processes that torchrun started and form the layout's groups.
 
     The first call of a process creates the world; later ones only form the groups anew, so that
-    one process can train several recipes after each other.
+    one process can train several recipes after each other. `timeout_seconds` is the longest wait
+    for other processes, in start and save too (`watch.start_timeout_seconds`).
 
     Raises `UserError` if the world's size is not that of the layout.
     """
     device = _device()
+    timeout = datetime.timedelta(seconds=timeout_seconds)
     if not torch.distributed.is_initialized():
         backend = "nccl" if device.type == "cuda" else "gloo"
-        torch.distributed.init_process_group(backend, timeout=TIMEOUT)
+        torch.distributed.init_process_group(backend, timeout=timeout)
     size = torch.distributed.get_world_size()
     check_world_size(parallel, size)
     stop()
@@ -84,7 +87,7 @@ def start(parallel: Parallel, seed: int) -> World:
         # an expert, Megatron gathers tensors of unequal sizes, which gloo cannot.)
         expert_tensor_parallel_size=1,
         create_gloo_process_groups=False,
-        distributed_timeout_minutes=int(TIMEOUT.total_seconds() // 60),
+        distributed_timeout_minutes=math.ceil(timeout_seconds / 60),
     )
     # Initial weights and data order have their own generators; these are for anything else that
     # might draw, so that it draws the same at every start.
@@ -93,7 +96,7 @@ def start(parallel: Parallel, seed: int) -> World:
     torch.manual_seed(seed)
     if device.type == "cuda":
         tensor_parallel.model_parallel_cuda_manual_seed(seed)
-    control = torch.distributed.new_group(backend="gloo", timeout=TIMEOUT)
+    control = torch.distributed.new_group(backend="gloo", timeout=timeout)
     parallel_state._global_process_group_list.append(control)  # `stop` ends it with the others
     return World(
         rank=torch.distributed.get_rank(),

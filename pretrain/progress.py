@@ -29,6 +29,10 @@ class Progress:
         """Begin an interval after `done` iterations."""
         self._start, self._first = time.monotonic(), done
 
+    def iterations(self, done: int) -> int:
+        """Iterations of the interval so far."""
+        return done - self._first
+
     @contextlib.contextmanager
     def pause(self) -> Iterator[None]:
         """What is done inside is no training, and does not count as time of the interval."""

@@ -15,7 +15,8 @@ import torch
 
 from launch.errors import PreemptedError
 from launch.log import get_logger, record_duration
-from pretrain import branch, checkpoint, model, optimizer, parallel
+from pretrain import branch, checkpoint, garbage, model, optimizer, parallel
+from pretrain.agreement import any_rank
 from pretrain.batches import Batches, shared_order
 from pretrain.check import Plan, layout_of
 from pretrain.checkpoint import Saved, Saver
@@ -33,8 +34,9 @@ from pretrain.parallel import World
 from pretrain.progress import Progress
 from pretrain.schedule import learning_rate, num_micro_batches
 from pretrain.stability import LoopState, count, interventions
-from pretrain.stop_votes import StopVotes
+from pretrain.stragglers import Stragglers
 from pretrain.validation import ValidationSequences
+from pretrain.watchdog import Watchdog
 from tokenizer.contract import open_tokens
 
 
@@ -51,26 +53,30 @@ class Run:
     validation: ValidationSequences
     metrics: Metrics
     saver: Saver
+    stragglers: Stragglers
+    stop: StopRequest
+    watch: Watchdog
 
 
-def train(plan: Plan, stop: StopRequest) -> RunResult | None:
+def train(plan: Plan, stop: StopRequest, watch: Watchdog) -> RunResult | None:
     """Train the run of `plan` to its end, from its last checkpoint if there is one.
 
     Returns the result on rank 0, None elsewhere. Raises `PreemptedError` after a save if any rank
     was asked to stop, `NumericalError` if the policy for bad numbers says so.
     """
     begun = time.monotonic()
-    run = set_up(plan, stop)
+    run = set_up(plan, stop, watch)
     state = resume(run)
-    iterate(run, state, stop)
+    garbage.freeze(plan.recipe.pretrain.watch.collect_garbage_iterations)
+    iterate(run, state)
     return finish(run, begun)
 
 
-def set_up(plan: Plan, stop: StopRequest) -> Run:
+def set_up(plan: Plan, stop: StopRequest, watch: Watchdog) -> Run:
     """The world, the model with its initial weights, the optimizer, the data."""
     recipe, pretrain = plan.recipe, plan.recipe.pretrain
     directory = recipe.run_directory
-    world = parallel.start(pretrain.parallel, recipe.run.seed)
+    world = parallel.start(pretrain.parallel, recipe.run.seed, pretrain.watch.start_timeout_seconds)
     stage = model.build(pretrain, plan.padded_vocab_size, recipe.run.seed, world)
     judge = Judge(pretrain.stability, pretrain.training, world.device)
     return Run(
@@ -86,6 +92,9 @@ def set_up(plan: Plan, stop: StopRequest) -> Run:
             directory / "checkpoints", pretrain.parallel, branch.identity(recipe, plan.tokens),
             pretrain.checkpoint, world,
         ),
+        Stragglers(pretrain.watch.straggler_ratio, directory),
+        stop,
+        watch,
     )  # fmt: skip
 
 
@@ -93,6 +102,7 @@ def resume(run: Run) -> LoopState:
     """From the last checkpoint, from another run's, or from the start."""
     plan, world = run.plan, run.world
     recipe, pretrain = plan.recipe, plan.recipe.pretrain
+    run.watch.beat(0, "load")
     if checkpoint.exists(recipe.run_directory / "checkpoints", world):
         state = _load(run)
         run.metrics.resume(state.done)
@@ -128,12 +138,19 @@ def _begin(run: Run) -> LoopState:
     return _state(run, done, kept)
 
 
-def iterate(run: Run, state: LoopState, stop: StopRequest) -> None:
+def iterate(run: Run, state: LoopState) -> None:
     """The loop. `state.done` counts iterations; the next one is number `done`, from 0."""
-    pretrain, world = run.plan.recipe.pretrain, run.world
+    pretrain, world, watch = run.plan.recipe.pretrain, run.world, run.watch
     training = pretrain.training
-    progress, votes = Progress(run.plan, run.metrics, state.done), StopVotes(world)
-    while state.done < training.iterations:
+    progress = Progress(run.plan, run.metrics, state.done)
+    stopping = _owes_validation(run, state.done) and not _validate(run, state.done)
+    while state.done < training.iterations and not stopping:
+        watch.beat(state.done, "data")
+        ready = run.batches.wait(state.done)
+        if any_rank(run.stop.is_set or not ready, world):
+            stopping = True
+            break
+        watch.beat(state.done, "step")
         train_iteration(  # what it returns is for sums by source
             run.stage,
             run.optimizer,
@@ -146,30 +163,26 @@ def iterate(run: Run, state: LoopState, stop: StopRequest) -> None:
             world=world,
         )
         state.done += 1
-        # The watchdog's beat comes here.
-        stopping = votes.exchange(stop.is_set)
-        due = _due(pretrain, state.done, stopping)
+        watch.first_iteration_is_done()
+        garbage.collect(state.done, pretrain.watch.collect_garbage_iterations)
+        due = _due(pretrain, state.done)
         if due.line or due.save:
             seen = run.judge.drain()  # here, and nowhere else, the host waits for the device
             if _intervene(run, state, seen):  # and went back: there other things are due
-                due = replace(_due(pretrain, state.done, stopping), line=False)
+                due = replace(_due(pretrain, state.done), line=False)
                 progress.restart(state.done)
             if due.line:
+                _report_stragglers(run, state.done, progress.iterations(state.done))
                 progress.line(state.done, seen[-1])
         with progress.pause():
-            if due.validation:
-                _validate(run, state.done)
-            if due.save:
-                _save(run, state, last=stopping or state.done == training.iterations)
+            stopping = due.validation and not _validate(run, state.done)
+            if due.save and not stopping:
+                _save(run, state, last=state.done == training.iterations)
             else:
                 _record(run, run.saver.poll())
-        if stopping and state.done < training.iterations:
-            raise PreemptedError(
-                f"{run.plan.recipe.run.name}: stopped and saved after iteration {state.done}",
-                "the same command goes on from there",
-            )
-    votes.close()
     run.batches.close()
+    if stopping:
+        _stop(run, state)
 
 
 @dataclass(frozen=True)
@@ -181,18 +194,33 @@ class _Due:
     save: bool
 
 
-def _due(pretrain: Pretrain, done: int, stopping: bool) -> _Due:
+def _due(pretrain: Pretrain, done: int) -> _Due:
     training = pretrain.training
     at_end = done == training.iterations
     return _Due(
-        line=at_end or stopping or done == 1 or done % training.log_interval == 0,
-        validation=at_end or (training.valid_interval > 0 and done % training.valid_interval == 0),
-        save=at_end or stopping or done % pretrain.checkpoint.interval_iterations == 0,
+        line=at_end or done == 1 or done % training.log_interval == 0,
+        validation=at_end
+        or (training.valid_interval > 0 and done > 0 and done % training.valid_interval == 0),
+        save=at_end or done % pretrain.checkpoint.interval_iterations == 0,
+    )
+
+
+def _stop(run: Run, state: LoopState) -> None:
+    """Save what is not saved yet, and end as preempted."""
+    if state.done > state.saved:
+        _intervene(run, state, run.judge.drain())
+        _save(run, state, last=True)
+    _record(run, run.saver.finish())
+    raise PreemptedError(
+        f"{run.plan.recipe.run.name}: stopped and saved after iteration {state.done} "
+        f"({run.stop.by or 'another rank'})",
+        "the same command goes on from there",
     )
 
 
 def finish(run: Run, begun: float) -> RunResult | None:
     """Result and manifest, by one process."""
+    run.watch.beat(run.plan.recipe.pretrain.training.iterations, "end")
     if not run.world.is_first:
         return None
     directory = run.plan.recipe.run_directory
@@ -232,12 +260,23 @@ def _go_back(run: Run, state: LoopState, end: int) -> None:
     run.metrics.write("rewind", end, to_iteration=kept.done)
 
 
-def _validate(run: Run, done: int) -> None:
+def _owes_validation(run: Run, done: int) -> bool:
+    """Whether a request to stop has broken off the validation of this iteration."""
+    missing = _due(run.plan.recipe.pretrain, done).validation and not run.metrics.has("valid", done)
+    return any_rank(missing and run.world.is_first, run.world)
+
+
+def _validate(run: Run, done: int) -> bool:
+    """Validate; False, on every rank, if a request to stop broke it off."""
+    run.watch.beat(done, "evaluation")
     start = time.monotonic()
     plan = run.plan
     valid = validate(
-        run.stage, run.validation, plan.recipe.pretrain, plan.tokens_per_byte, run.world
-    )
+        run.stage, run.validation, plan.recipe.pretrain, plan.tokens_per_byte, run.world,
+        stop=run.stop,
+    )  # fmt: skip
+    if valid is None:
+        return False
     run.metrics.write(
         "valid", done, loss=valid.loss, bits_per_byte=valid.bits_per_byte, tokens=valid.tokens,
         seconds=time.monotonic() - start,
@@ -248,10 +287,21 @@ def _validate(run: Run, done: int) -> None:
         "%s: iteration %d, validation loss %.4f, %.4f bits per byte",
         plan.recipe.run.name, done, valid.loss, valid.bits_per_byte,
     )  # fmt: skip
+    return True
+
+
+def _report_stragglers(run: Run, done: int, iterations: int) -> None:
+    for slow in run.stragglers.exchange(run.watch.take_own_seconds(), iterations, run.world):
+        run.metrics.write("straggler", done, **asdict(slow))
+        get_logger("pretrain").warning(
+            "rank %d on %s is slow: %.3f s of its own work an iteration, its peers %.3f s",
+            slow.rank, slow.host, slow.seconds, slow.median_seconds,
+        )  # fmt: skip
 
 
 def _save(run: Run, state: LoopState, last: bool) -> None:
     """Save; what is `last` is waited for, for nothing comes after it."""
+    run.watch.beat(state.done, "save")
     state.saved = state.done
     _record(run, run.saver.save(state.done, run.stage, run.optimizer, state.to_dict(run.judge)))
     if last:

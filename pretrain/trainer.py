@@ -15,36 +15,40 @@ from pathlib import Path
 import torch
 
 from launch.errors import GristmillError, LockedError, PeerLostError
-from launch.lock import lock
+from launch.lock import STALE_SECONDS, lock
 from launch.log import get_logger
-from launch.manifest import write_atomic
 from launch.process import die_with_parent
 from launch.recipe import Recipe, load_recipe
 from pretrain import directory as run_directory
-from pretrain import parallel
+from pretrain import garbage, heartbeat, parallel
 from pretrain.average import average as average_checkpoints
 from pretrain.check import Plan, make_plan
+from pretrain.determinism import as_user_error, set_deterministic
+from pretrain.ending import Ending, has_launcher, record
 from pretrain.evaluate_run import evaluate_run
 from pretrain.interrupt import StopRequest
-from pretrain.launcher import STATUS_FILE_VARIABLE, recipes_of
+from pretrain.launcher import recipes_of
 from pretrain.train import train
+from pretrain.watchdog import Watchdog
 
 
-def main(target: Path, overrides: Sequence[str], force: bool) -> int:
+def main(target: Path, overrides: Sequence[str], force: bool, stop: StopRequest) -> int:
     """Train `target` as the rank that the environment says; the exit code of design.md.
 
-    How it ended is also written to the file that the launcher named, if it did: torchrun's own exit
-    code is always 1. Of several ranks the first to fail is recorded, for the others fail after it.
+    How it ended is also told to the launcher, if there is one (`ending.py`).
     """
-    stop = _begin()
+    _begin()
+    directory = None
     try:
         if target.is_dir():
             _train_directory(target, stop)
         else:
-            _train_one(load_recipe(target, overrides), stop, force)
+            recipe = load_recipe(target, overrides)
+            directory = recipe.run_directory
+            _train_one(recipe, stop, force)
     except Exception as error:
-        return _end_badly(error)
-    _record(0, "", "")
+        return _end_badly(error, directory)
+    record(Ending(0))
     return 0
 
 
@@ -63,36 +67,46 @@ def _print(work: Callable[[], object]) -> int:
     try:
         print(json.dumps(work()))
     except Exception as error:
-        return _end_badly(error)
-    _record(0, "", "")
+        return _end_badly(error, None)
+    record(Ending(0))
     return 0
 
 
-def _begin() -> StopRequest:
+def _begin() -> None:
     die_with_parent()
     # What torch and Megatron-core say of each other's insides is nothing that a user could mend.
     warnings.filterwarnings("ignore", module=r"(torch|megatron)\.")
-    return StopRequest()
 
 
-def _end_badly(error: Exception) -> int:
-    ended = _as_known(error)
+def _end_badly(error: Exception, directory: Path | None) -> int:
+    ended = _as_known(error, directory)
     if ended is None:
-        _record(1, f"{type(error).__name__}: {error}", "")
+        record(Ending(1, f"{type(error).__name__}: {error}"))
         raise error
-    _record(ended.exit_code, ended.message, ended.hint)
+    record(Ending(ended.exit_code, ended.message, ended.hint))
     if ended is not error:
         traceback.print_exception(error)
-    if STATUS_FILE_VARIABLE not in os.environ and os.environ["RANK"] == "0":
+    if not has_launcher() and os.environ["RANK"] == "0":
         raise ended from None
     return ended.exit_code
 
 
 def _train_one(recipe: Recipe, stop: StopRequest, force: bool) -> None:
+    set_deterministic(recipe.pretrain.training.deterministic)
     plan = make_plan(recipe)
     with _owned(plan, force) as ours:
         if ours:
-            train(plan, stop)
+            _train_watched(plan, stop)
+
+
+def _train_watched(plan: Plan, stop: StopRequest) -> None:
+    watch, directory = plan.recipe.pretrain.watch, plan.recipe.run_directory
+    stop.run_begins(directory)
+    with (
+        Watchdog(watch, directory, stop) as watchdog,
+        garbage.controlled(watch.collect_garbage_iterations),
+    ):
+        train(plan, stop, watchdog)
 
 
 def _train_directory(target: Path, stop: StopRequest) -> None:
@@ -104,6 +118,7 @@ def _train_directory(target: Path, stop: StopRequest) -> None:
         try:
             with lock(recipe.run_directory):
                 if run_directory.finished(plan) is None:
+                    set_deterministic(recipe.pretrain.training.deterministic)
                     run_directory.claim(plan, force=False)
                     _train_claimed(plan, stop)
         except LockedError:
@@ -119,7 +134,7 @@ def _train_directory(target: Path, stop: StopRequest) -> None:
 
 def _train_claimed(plan: Plan, stop: StopRequest) -> None:
     try:
-        train(plan, stop)
+        _train_watched(plan, stop)
     except GristmillError as error:
         run_directory.close_result(plan.recipe.run_directory, error.exit_code)
         raise
@@ -128,10 +143,11 @@ def _train_claimed(plan: Plan, stop: StopRequest) -> None:
 @contextlib.contextmanager
 def _owned(plan: Plan, force: bool) -> Iterator[bool]:
     """Whether there is anything to train; where no launcher did so, rank 0 locks and claims."""
-    if STATUS_FILE_VARIABLE in os.environ:
+    if has_launcher():
         yield True
         return
-    parallel.start(plan.recipe.pretrain.parallel, plan.recipe.run.seed)
+    pretrain = plan.recipe.pretrain
+    parallel.start(pretrain.parallel, plan.recipe.run.seed, pretrain.watch.start_timeout_seconds)
     directory = plan.recipe.run_directory
     if os.environ["RANK"] != "0":
         verdict: list[object] = [None]
@@ -143,7 +159,8 @@ def _owned(plan: Plan, force: bool) -> Iterator[bool]:
     with contextlib.ExitStack() as stack:
         answer: object
         try:
-            stack.enter_context(lock(directory))
+            # A job that Slurm has put on other nodes: the holder on the lost node cannot say so.
+            stack.enter_context(lock(directory, patience_seconds=STALE_SECONDS + 10))
             answer = run_directory.finished(plan, force) is None
             if answer:
                 run_directory.claim(plan, force)
@@ -161,31 +178,24 @@ def _owned(plan: Plan, force: bool) -> Iterator[bool]:
             raise
 
 
-def _as_known(error: Exception) -> GristmillError | None:
+def _as_known(error: Exception, directory: Path | None) -> GristmillError | None:
     """The documented end that `error` stands for; None if it is a bug of ours."""
     if isinstance(error, GristmillError):
         return error
+    refused = as_user_error(error)
+    if refused is not None:
+        return refused
     text = str(error)
     lost = isinstance(error, torch.distributed.DistError) or (
         isinstance(error, RuntimeError) and ("gloo" in text or "NCCL" in text)
     )
     if lost:
+        size = int(os.environ["WORLD_SIZE"])
+        gone = heartbeat.gone(directory, size) if directory is not None else {}
+        who = "; ".join(f"rank {rank} {how}" for rank, how in sorted(gone.items()))
         reason = text.splitlines()[0][:200]
-        return PeerLostError(f"a process of the run is gone or hangs: {reason}", _LOST_HINT)
+        return PeerLostError(who or f"a process of the run is gone: {reason}", _LOST_HINT)
     return None
 
 
 _LOST_HINT = "the same command goes on from the last checkpoint"
-
-
-def _record(exit_code: int, message: str, hint: str) -> None:
-    path = os.environ.get(STATUS_FILE_VARIABLE)
-    if path is None or (exit_code == 0 and os.environ["RANK"] != "0"):
-        return
-    status = json.dumps({"exit_code": exit_code, "message": message, "hint": hint})
-    own = Path(f"{path}.rank-{os.environ['RANK']}")
-    write_atomic(own, status)
-    # A link fails if the name is taken, so the first to end badly stays.
-    with contextlib.suppress(FileExistsError):
-        os.link(own, path)
-    own.unlink()

@@ -95,6 +95,7 @@ def execute(
     batches.close()
     sequences = ValidationSequences(plan.recipe, plan.tokens)
     valid = validate(stage, sequences, pretrain, plan.tokens_per_byte, world)
+    assert valid is not None
     if save:
         checkpoint.save(
             Path(save), state.done, stage, adam, pretrain.parallel, "made-up", 2, world,

@@ -16,8 +16,21 @@ from pretrain.check import make_plan
 from pretrain.contract import read_metrics
 from pretrain.device_reads import DeviceReads
 from pretrain.judge import Judge, Seen
+from pretrain.watchdog import Watchdog
 
 _TIMES = ("seconds", "tokens_per_second", "memory_bytes")
+
+
+class NoStop:
+    """In the place of the stop request, where signals are none of the test's matter."""
+
+    is_set, by = False, ""
+
+    def saves_from_now_on(self) -> None:
+        """There is something to save."""
+
+    def honoured(self) -> None:
+        """There is no stop file."""
 
 
 class Killed(Exception):
@@ -61,22 +74,26 @@ def run_loop(
             for batch in self._batches.iteration(number):
                 yield _spoiled(batch, fault, number)
 
-    class Signal:
+    class Signal(NoStop):
+        by = "a test"
+
         @property
         def is_set(self) -> bool:
             last = world.rank == world.size - 1
-            return last and 0 <= stop_after <= seen[-1]
+            return last and 0 <= stop_after <= max(seen, default=-1)
 
     ended, message = "done", ""
     state, reads = None, []
-    try:
-        run = train.set_up(plan, Signal())  # type: ignore[arg-type]
-        run = dataclasses.replace(run, batches=Planted(run.batches))  # type: ignore[arg-type]
-        state = train.resume(run)
-        with counted(run.judge) if count_reads else contextlib.nullcontext([]) as reads:
-            train.iterate(run, state, Signal())  # type: ignore[arg-type]
-    except (GristmillError, Killed) as error:
-        ended, message = type(error).__name__, str(error)
+    stop = Signal()
+    with Watchdog(plan.recipe.pretrain.watch, where, stop) as watch:  # type: ignore[arg-type]
+        try:
+            run = train.set_up(plan, stop, watch)  # type: ignore[arg-type]
+            run = dataclasses.replace(run, batches=Planted(run.batches))  # type: ignore[arg-type]
+            state = train.resume(run)
+            with counted(run.judge) if count_reads else contextlib.nullcontext([]) as reads:
+                train.iterate(run, state)
+        except (GristmillError, Killed) as error:
+            ended, message = type(error).__name__, str(error)
     run.batches.close()
     numbers = sum(float(p.double().abs().sum()) for m in run.stage.models for p in m.parameters())
     (weights,) = parallel.sum_over_world([numbers], world.device)

@@ -1,17 +1,15 @@
 """Our training and the plain reference on the same batches, from the same initial weights."""
 
-from pathlib import Path
 from typing import Any
 
 from launch.recipe import Recipe
 from pretrain import model, optimizer, parallel
 from pretrain.batch import MicroBatch
+from pretrain.batches import Batches, shared_order
 from pretrain.check import make_plan
-from pretrain.data import training_batch, training_samples
 from pretrain.iteration import train_iteration
 from pretrain.judge import Judge
 from pretrain.schedule import learning_rate, num_micro_batches
-from pretrain.train import open_corpus
 from tests.pretrain.plain_reference import Batch, Decoder, Trainer, draw
 
 
@@ -23,18 +21,19 @@ def run_both(recipe: dict[str, Any], work: str, plain: int) -> dict[str, Any]:
     stage = model.build(pretrain, plan.padded_vocab_size, seed, world)
     judge = Judge(pretrain.stability, pretrain.training, world.device)
     ours = optimizer.build(pretrain.training, stage, judge.loss_scale)
-    samples = training_samples(pretrain, open_corpus(plan), seed, Path(work), world)
+    data = Batches(shared_order(plan.recipe, plan.tokens, world), pretrain, world, bool)
     reference = Decoder(pretrain.model, plan.padded_vocab_size)
     draw(reference, seed)
     theirs = Trainer(reference, pretrain.training)
     answer: dict[str, list[float]] = {"losses": [], "norms": [], "plain_losses": [],
                                       "plain_norms": []}  # fmt: skip
     for iteration in range(plain):
-        batches = list(training_batch(samples, pretrain, iteration, world))
+        batches = list(data.iteration(iteration))
         train_iteration(
             stage, ours, judge, iter(batches),
             num_micro_batches=num_micro_batches(pretrain.training, 1, iteration),
             micro_batch_size=pretrain.training.micro_batch_size,
+            sequence_length=data.sequence_length(iteration),
             learning_rate=learning_rate(pretrain.training, iteration), world=world,
         )  # fmt: skip
         (seen,) = judge.drain()
@@ -43,6 +42,7 @@ def run_both(recipe: dict[str, Any], work: str, plain: int) -> dict[str, Any]:
         answer["norms"].append(seen.gradient_norm)
         answer["plain_losses"].append(loss)
         answer["plain_norms"].append(norm)
+    data.close()
     return answer
 
 

@@ -1,0 +1,39 @@
+"""Python's garbage collector: at the same moment on all ranks, and not over what never dies.
+
+Left to itself each rank collects when its own count of allocations says so. While one rank collects
+all others wait, so that with N ranks an iteration meets up to N pauses. And a full collection walks
+all objects that live, of which the imports alone make hundreds of thousands (docs/pretrain-safety).
+"""
+
+import contextlib
+import gc
+from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def controlled(interval_iterations: int) -> Iterator[None]:
+    """Within the block nothing is collected by itself; with an interval of 0 nothing changes."""
+    if interval_iterations == 0:
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+        gc.enable()
+        # A process that trains many runs: this one's cycles hold its model.
+        gc.collect()
+
+
+def freeze(interval_iterations: int) -> None:
+    """Collect once, then leave alone all that is there now: libraries, model, optimizer."""
+    if interval_iterations:
+        gc.collect()
+        gc.freeze()
+
+
+def collect(iteration: int, interval_iterations: int) -> None:
+    """Collect if it is due after `iteration` updates."""
+    if interval_iterations and iteration % interval_iterations == 0:
+        gc.collect()
