@@ -5,6 +5,10 @@ With `RANK` in the environment it is one process of a run, started by our launch
 
 import os
 import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from launch.cli import DryRun, Force, Overrides, Target, main, new_app
 
@@ -49,6 +53,38 @@ def evaluate_command(target: Target) -> None:
     from pretrain import launcher
 
     launcher.evaluate(target)
+
+
+Run = Annotated[Path, typer.Argument(help="The directory of a run.", metavar="RUN")]
+
+
+@app.command("watch")
+def watch_command(
+    target: Run,
+    once: Annotated[bool, typer.Option("--once", help="Print one frame and leave.")] = False,
+) -> None:
+    """Show a run as it goes, until it ends: curves, speed, time left, ranks."""
+    from pretrain.watch import watch
+
+    watch(target, once=once)
+
+
+@app.command("report")
+def report_command(
+    targets: Annotated[list[Path], typer.Argument(help="Directories of runs.", metavar="RUN...")],
+) -> None:
+    """Write a page of curves, RUN/report.html; of several runs FIRST/comparison.html."""
+    from pretrain.report import write_report
+
+    print(write_report(targets))
+
+
+@app.command("follow")
+def follow_command(target: Run, overrides: Overrides = None) -> None:
+    """Pass a run's metrics on to what its recipe names (TensorBoard, W&B), until it ends."""
+    from pretrain.follow import follow_run
+
+    follow_run(target, overrides or ())
 
 
 def _leave(exit_code: int) -> None:

@@ -12,8 +12,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from launch.errors import UserError
 from launch.log import get_logger
+from launch.recipe import load_recipe
 from pretrain.config_metrics import Metrics
+from pretrain.contract import read_result
 from pretrain.metrics import FILE_NAME, Event, parse_line
 
 POLL_SECONDS = 2.0
@@ -140,6 +143,22 @@ def following(directory: Path, config: Metrics, name: str) -> Iterator[None]:
     finally:
         stop.set()
         thread.join()
+
+
+def follow_run(directory: Path, overrides: Sequence[str]) -> None:
+    """Follow a run from outside, as its recipe and `overrides` say, until it is done.
+
+    Raises `UserError` if the directory is not that of a run, or nothing is to be followed.
+    """
+    read_result(directory)
+    recipe = load_recipe(directory / "recipe.toml", overrides)
+    sinks = make_sinks(directory, recipe.pretrain.metrics, recipe.run.name)
+    if not sinks:
+        raise UserError(
+            f"{directory}: pretrain.metrics", "no reader", "tensorboard or wandb_project",
+            "for instance pretrain.metrics.tensorboard=true behind the directory",
+        )  # fmt: skip
+    follow(directory, sinks, threading.Event())
 
 
 def _follow_safely(directory: Path, sinks: Sequence[Sink], stop: threading.Event) -> None:

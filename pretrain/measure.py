@@ -1,13 +1,6 @@
-"""Numbers derived from a run's counts, as pure functions; and the memory of this process.
-
-None of them waits for the device: what they take are numbers that the host has already.
-"""
+"""Numbers derived from a run's counts, as pure functions, without torch."""
 
 import math
-import os
-
-import psutil
-import torch
 
 from pretrain.config_metrics import Metrics
 
@@ -32,12 +25,13 @@ def mfu(
 
 
 def peak_of_device(
-    config: Metrics, device: torch.device, known_teraflops: float | None
+    config: Metrics, device_type: str, known_teraflops: float | None
 ) -> float | None:
-    """Peak of one device in TFLOP/s: the recipe's, else the `known_teraflops` of a GPU's kind."""
+    """Peak of one device in TFLOP/s: the recipe's, else the `known_teraflops` of a GPU's kind; None
+    for a CPU."""
     if config.peak_teraflops:
         return config.peak_teraflops
-    return known_teraflops if device.type == "cuda" else None
+    return known_teraflops if device_type == "cuda" else None
 
 
 def eta_seconds(tokens_left: int, rate: float | None, pause_share: float = 0.0) -> float | None:
@@ -55,13 +49,3 @@ def bits_per_byte(loss: float, tokens: float, text_bytes: float) -> float:
     """A loss in nats per token as bits per byte of the text that the tokens stand for (Gao et al.
     2020, arXiv:2101.00027, section 3.1)."""
     return loss / math.log(2) * tokens / text_bytes
-
-
-def memory_bytes(device: torch.device) -> int:
-    """Most memory that tensors took on the GPU since the last call; on a CPU, what the process
-    holds now (resident set size)."""
-    if device.type == "cuda":
-        most = torch.cuda.max_memory_allocated(device)
-        torch.cuda.reset_peak_memory_stats(device)
-        return int(most)
-    return int(psutil.Process(os.getpid()).memory_info().rss)

@@ -80,6 +80,21 @@ class Metrics:
         if event in _SYNCED:
             os.fsync(self._descriptor)
 
+    def has(self, event: str, iteration: int) -> bool:
+        """Whether there is an event of one kind of the iteration that the run is at, or was at a
+        few lines ago; it is read from the file's end."""
+        if self._path is None or not self._path.exists():
+            return False
+        for _, line in _lines_from_end(self._path):
+            found = _parsed(line)
+            if found is None:
+                continue
+            if found["event"] == event and found["iteration"] == iteration:
+                return True
+            if found["event"] == "train" and found["iteration"] < iteration:
+                return False
+        return False
+
     def summary(self) -> dict[str, Any]:
         """`summarize` of this run; it reads the whole file, once, at the end."""
         assert self._path is not None
@@ -170,8 +185,8 @@ def _find_cut(path: Path, iteration: int) -> tuple[int, list[bytes]]:
 
     Read from the end. Iterations grow but for rewinds, and but for events that are told late (an
     asynchronous checkpoint); a `train` event is never late, so that everything before one that
-    stays, stays. A rewind to an iteration at or before the checkpoint stays, with all before it;
-    one to a later iteration is undone with what followed it.
+    stays, stays. A rewind to before the checkpoint stays, with all before it: the checkpoint was
+    written after it. One to the checkpoint itself or later is undone with what followed it.
     """
     cut = path.stat().st_size
     kept: list[tuple[int, bytes]] = []
@@ -184,7 +199,8 @@ def _find_cut(path: Path, iteration: int) -> tuple[int, list[bytes]]:
             cut = offset  # cut off by a kill, or zeros left by a power failure
             continue
         readable = True
-        reached = event["to_iteration"] if event["event"] == "rewind" else event["iteration"]
+        rewound = event["event"] == "rewind"
+        reached = event["to_iteration"] + 1 if rewound else event["iteration"]
         if reached > iteration or event["event"] == "end":
             cut = offset
         elif event["event"] in ("train", "rewind"):

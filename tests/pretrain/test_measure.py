@@ -17,6 +17,7 @@ from launch.torchrun import free_port
 from pretrain import flops, measure
 from pretrain.config import Metrics as Config
 from pretrain.config import Model
+from pretrain.device_memory import memory_bytes
 from pretrain.parallel import World
 from pretrain.profiler import Profiler
 from pretrain.source_losses import SourceLosses
@@ -58,10 +59,9 @@ def test_what_is_not_known_is_null() -> None:
 
 
 def test_the_peak_is_the_recipes_or_that_of_the_gpu_and_of_no_cpu() -> None:
-    cuda = torch.device("cuda", 0)
-    assert measure.peak_of_device(Config(), cuda, 989.4) == 989.4
-    assert measure.peak_of_device(Config(peak_teraflops=300.0), cuda, 989.4) == 300.0
-    assert measure.peak_of_device(Config(), CPU, 989.4) is None
+    assert measure.peak_of_device(Config(), "cuda", 989.4) == 989.4
+    assert measure.peak_of_device(Config(peak_teraflops=300.0), "cuda", 989.4) == 300.0
+    assert measure.peak_of_device(Config(), "cpu", 989.4) is None
 
 
 def test_the_time_left_has_the_pauses_of_the_time_so_far() -> None:
@@ -75,9 +75,9 @@ def test_bits_per_byte_of_a_uniform_model_over_bytes_is_eight() -> None:
 
 
 def test_memory_of_this_process_grows_with_what_it_holds() -> None:
-    before = measure.memory_bytes(CPU)
+    before = memory_bytes(CPU)
     held = torch.ones(64_000_000, dtype=torch.uint8)
-    assert 50e6 < measure.memory_bytes(CPU) - before < 200e6
+    assert 50e6 < memory_bytes(CPU) - before < 200e6
     del held
 
 

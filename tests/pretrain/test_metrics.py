@@ -134,12 +134,12 @@ def test_resume_keeps_the_course_up_to_the_checkpoint(
     Metrics(tmp_path).resume(iteration)
     assert (path.read_bytes() if path.exists() else b"") == once, "twice is as once"
 
-    # By definition, forward: a rewind to before the checkpoint closes what is before it.
+    # By definition, forward: a rewind to before the checkpoint closes all up to it.
     fixed: list[tuple[str, int, int]] = []
     open_: list[tuple[str, int, int]] = []
     for event in events:
         open_.append(event)
-        if event[0] == "rewind" and event[2] <= iteration:
+        if event[0] == "rewind" and event[2] < iteration:
             fixed, open_ = fixed + open_, []
     undone = [i for i, event in enumerate(open_) if event[0] == "rewind"]
     open_ = open_[: undone[0]] if undone else open_
@@ -148,6 +148,29 @@ def test_resume_keeps_the_course_up_to_the_checkpoint(
     kept = lines(tmp_path)
     assert [k for k in kept if k[0] == "train"] == [e for e in expected if e[0] == "train"]
     assert [k for k in kept if k[0] == "rewind"] == [e for e in expected if e[0] == "rewind"]
+
+
+def test_a_rewind_after_the_checkpoint_is_undone_with_it(tmp_path: Path) -> None:
+    """The checkpoint knows nothing of it, so the run will come to it again."""
+    course = [*(("train", i, 0) for i in range(1, 7)), ("intervention", 6, 0), ("rewind", 6, 4)]
+    put(tmp_path, [*course, ("train", 7, 0)])
+    Metrics(tmp_path).resume(4)
+    assert lines(tmp_path) == [("train", i) for i in range(1, 5)]
+    put(tmp_path, [*course, ("train", 7, 0), ("checkpoint", 7, 0), ("train", 8, 0)])
+    Metrics(tmp_path).resume(7)
+    kept = [("intervention", 6), ("rewind", 6), ("train", 7), ("checkpoint", 7)]
+    assert lines(tmp_path) == [*(("train", i) for i in range(1, 7)), *kept]
+
+
+def test_what_is_there_of_this_iteration(tmp_path: Path) -> None:
+    metrics = Metrics(tmp_path)
+    assert not metrics.has("valid", 4)
+    run(metrics, 0, 3)
+    metrics.write("valid", 3, loss=2.0, bits_per_byte=1.0, tokens=4, seconds=1.0)
+    run(metrics, 3, 4)
+    assert metrics.has("checkpoint", 4)
+    assert metrics.has("valid", 3)
+    assert not metrics.has("valid", 4)
 
 
 def test_zeros_at_the_end_are_dropped_and_nonsense_before_it_is_named(tmp_path: Path) -> None:
