@@ -1,6 +1,7 @@
 """Curves in a terminal: a plot of braille dots with its axes, and a line of blocks."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -83,7 +84,7 @@ def _finite(values: Numbers) -> Numbers:
 def _joined(places: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     """The places and those on the straight lines between them."""
     out = list(places[:1])
-    for (x0, y0), (x1, y1) in zip(places, places[1:], strict=False):
+    for (x0, y0), (x1, y1) in pairwise(places):
         steps = max(abs(x1 - x0), abs(y1 - y0), 1)
         out += [
             (x0 + round((x1 - x0) * i / steps), y0 + round((y1 - y0) * i / steps))
