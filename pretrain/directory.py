@@ -46,7 +46,11 @@ def claim(plan: Plan, force: bool) -> None:
     """
     directory = plan.recipe.run_directory
     if force:
-        for name in ("manifest.json", "result.json", "metrics.jsonl", "recipe.toml"):
+        # The run's identity at Weights & Biases goes with its metrics.
+        for name in (
+            "manifest.json", "result.json", "metrics.jsonl", "recipe.toml", "report.html",
+            "logs/wandb-id",
+        ):  # fmt: skip
             (directory / name).unlink(missing_ok=True)
         for name in ("checkpoints", "work"):
             shutil.rmtree(directory / name, ignore_errors=True)
