@@ -6,6 +6,7 @@ asks for it; `gristmill pretrain follow RUN` is the same from outside, also on a
 """
 
 import contextlib
+import importlib.util
 import threading
 import traceback
 from collections.abc import Iterator, Sequence
@@ -20,6 +21,7 @@ from pretrain.contract import read_result
 from pretrain.metrics import FILE_NAME, Event, parse_line
 
 POLL_SECONDS = 2.0
+END_SECONDS = 10.0
 _BLOCK_BYTES = 1 << 22
 _TAIL_BYTES = 128
 
@@ -110,8 +112,18 @@ def follow(directory: Path, sinks: Sequence[Sink], stop: threading.Event) -> Non
             sink.close()
 
 
+def check_installed(config: Metrics) -> None:
+    """Raise `UserError` if the recipe asks for a reader that needs what is not installed."""
+    if config.wandb_project and importlib.util.find_spec("wandb") is None:
+        raise UserError(
+            "pretrain.metrics.wandb_project", f"'{config.wandb_project}'", "wandb to be installed",
+            "pip install 'gristmill[wandb]', or leave the key away",
+        )  # fmt: skip
+
+
 def make_sinks(directory: Path, config: Metrics, name: str) -> list[Sink]:
-    """The sinks that the recipe asks for. Raises `UserError` if one needs what is not installed."""
+    """The sinks that the recipe asks for. Raises `UserError` as `check_installed`."""
+    check_installed(config)
     sinks: list[Sink] = []
     if config.tensorboard:
         from pretrain.tensorboard_events import TensorBoard
@@ -125,14 +137,16 @@ def make_sinks(directory: Path, config: Metrics, name: str) -> list[Sink]:
 
 
 @contextlib.contextmanager
-def following(directory: Path, config: Metrics, name: str) -> Iterator[None]:
+def following(directory: Path | None, config: Metrics, name: str) -> Iterator[None]:
     """Have a thread follow the run during the block, if the recipe asks for a reader.
 
-    A reader that fails does not stop training: it is told once, with its traceback, and the file
-    holds everything. Raises `UserError`, at the beginning, as `make_sinks`.
+    Ranks that write nothing give no directory. A reader that fails does not stop training: it is
+    told once, with its traceback, and the file holds everything. At the end it has some seconds
+    for the last lines, for a run that was asked to stop must not wait for a network. Raises
+    `UserError`, at the beginning, as `check_installed`.
     """
-    sinks = make_sinks(directory, config, name)
-    if not sinks:
+    sinks = [] if directory is None else make_sinks(directory, config, name)
+    if directory is None or not sinks:
         yield
         return
     stop = threading.Event()
@@ -142,7 +156,9 @@ def following(directory: Path, config: Metrics, name: str) -> Iterator[None]:
         yield
     finally:
         stop.set()
-        thread.join()
+        thread.join(END_SECONDS)
+        if thread.is_alive():
+            _tell(directory, f"has not come to the end in {END_SECONDS:.0f} s")
 
 
 def follow_run(directory: Path, overrides: Sequence[str]) -> None:
@@ -165,10 +181,14 @@ def _follow_safely(directory: Path, sinks: Sequence[Sink], stop: threading.Event
     try:
         follow(directory, sinks, stop)
     except Exception:
-        get_logger("pretrain").error(
-            "%s: a reader of the metrics failed; training goes on, and `gristmill pretrain follow` "
-            "reads all of it again\n%s", directory, traceback.format_exc(),
-        )  # fmt: skip
+        _tell(directory, f"failed\n{traceback.format_exc()}")
+
+
+def _tell(directory: Path, what: str) -> None:
+    get_logger("pretrain").error(
+        "%s: training is not concerned, `gristmill pretrain follow` passes everything on again; a "
+        "reader of the metrics %s", directory, what,
+    )  # fmt: skip
 
 
 def scalars(event: Event) -> dict[str, float]:

@@ -7,7 +7,6 @@ import torch
 from pretrain.forward import Report
 from pretrain.parallel import World
 
-
 _TOGETHER = 64  # micro-batches that are summed at once
 
 
@@ -50,6 +49,11 @@ class SourceLosses:
             for name, loss, count in zip(self.names, sums, counts, strict=True)
             if count
         ]
+
+    def forget(self) -> None:
+        """Begin anew without reading: after a rewind."""
+        self._waiting.clear()
+        self._sums.zero_()
 
     def _settle(self) -> None:
         """Sum what waits. It is no `index_add`, whose order on a GPU is not fixed: the numbers

@@ -4,13 +4,11 @@ Without a network (`WANDB_MODE=offline`) it writes to `logs/wandb`, and `wandb s
 later. `gristmill pretrain follow` from a machine with a network does as well.
 """
 
-import importlib.util
 import tomllib
 import uuid
 from pathlib import Path
 from typing import Any
 
-from launch.errors import UserError
 from pretrain.follow import scalars
 from pretrain.metrics import Event
 
@@ -25,11 +23,6 @@ class WeightsAndBiases:
     """
 
     def __init__(self, directory: Path, project: str, name: str) -> None:
-        if importlib.util.find_spec("wandb") is None:
-            raise UserError(
-                "pretrain.metrics.wandb_project", f"'{project}'", "wandb to be installed",
-                "pip install 'gristmill[wandb]', or leave the key away",
-            )  # fmt: skip
         self._directory, self._project, self._name = directory, project, name
         self._run: Any = None
         self._step = 0  # the first that it has not, or that may still grow

@@ -4,6 +4,7 @@ It reads what was appended since the last look, never the whole file again, and 
 the run: it may be started and ended at any time, on any machine that sees the directory.
 """
 
+import contextlib
 import sys
 import time
 from pathlib import Path
@@ -58,13 +59,10 @@ def watch(directory: Path, *, once: bool = False) -> None:
         console.print(frame(view, console.width))
         return
     if sys.stdout.isatty():
-        with Live(frame(view, console.width), console=console, auto_refresh=False) as live:
-            while True:
-                live.update(frame(view, console.width), refresh=True)
-                if view.ended:
-                    return
-                time.sleep(LOOK_SECONDS)
-                view = watcher.look()
+        # A person who ends it has not met with an error.
+        with contextlib.suppress(KeyboardInterrupt):
+            _show(watcher, console)
+        return
     last = -LINE_SECONDS
     while True:
         if view.ended or time.monotonic() - last >= LINE_SECONDS:
@@ -74,3 +72,12 @@ def watch(directory: Path, *, once: bool = False) -> None:
             return
         time.sleep(LOOK_SECONDS)
         view = watcher.look()
+
+
+def _show(watcher: Watcher, console: Console) -> None:
+    view = watcher.look()
+    with Live(frame(view, console.width), console=console, auto_refresh=False) as live:
+        while not view.ended:
+            time.sleep(LOOK_SECONDS)
+            view = watcher.look()
+            live.update(frame(view, console.width), refresh=True)

@@ -58,7 +58,7 @@ def long_run(lines: int) -> Course:
 
 
 def write_run(directory: Path, status: str = "done") -> Path:
-    directory.mkdir()
+    directory.mkdir(parents=True)
     content = result(directory.name, status=status).model_dump(mode="json")
     (directory / "result.json").write_text(json.dumps(content))
     write_events(directory, *(train(iteration) for iteration in range(1, 20)))

@@ -4,18 +4,22 @@ import importlib.util
 import struct
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from launch.errors import UserError
+from launch.recipe import Recipe
 from pretrain import follow
 from pretrain.config import Metrics as Config
 from pretrain.follow import Tail, following, scalars
 from pretrain.metrics import Event, Metrics
 from pretrain.tensorboard_events import TensorBoard
+from tests.pretrain.made_up import write_events, write_run
+
+MakeRecipe = Callable[..., Recipe]
 
 
 def train(loss: float | None) -> dict[str, Any]:
@@ -139,10 +143,27 @@ def test_a_thread_follows_during_the_run_and_to_its_last_line(tmp_path: Path) ->
     with following(tmp_path, Config(tensorboard=True), "run"):
         write(metrics, 1, 50)
     assert set(points(tmp_path / "logs" / "tensorboard")) == set(range(1, 51))
-    with following(tmp_path, Config(), "run"):
-        assert threading.active_count() == 1 or not any(
-            thread.name.endswith("(_follow_safely)") for thread in threading.enumerate()
-        )
+    threads = threading.active_count()
+    for directory, config in ((tmp_path, Config()), (None, Config(tensorboard=True))):
+        with following(directory, config, "run"):
+            assert threading.active_count() == threads
+
+
+def test_a_reader_that_hangs_does_not_hold_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Hanging(TensorBoard):
+        def flush(self) -> None:
+            time.sleep(30)
+
+    sinks: list[follow.Sink] = [Hanging(tmp_path / "board")]
+    monkeypatch.setattr(follow, "make_sinks", lambda *_: sinks)
+    monkeypatch.setattr(follow, "END_SECONDS", 0.1)
+    begun = time.monotonic()
+    with following(tmp_path, Config(tensorboard=True), "run"):
+        write(Metrics(tmp_path), 1, 3)
+    assert time.monotonic() - begun < 5
+    assert "has not come to the end" in capsys.readouterr().err
 
 
 def test_a_reader_that_fails_is_told_and_does_not_stop_the_run(
@@ -158,6 +179,17 @@ def test_a_reader_that_fails_is_told_and_does_not_stop_the_run(
     with following(tmp_path, Config(tensorboard=True), "run"):
         write(metrics, 1, 3)
     assert "disk full" in capsys.readouterr().err
+
+
+def test_a_run_is_followed_from_outside(make_recipe: MakeRecipe) -> None:
+    recipe = make_recipe()
+    directory = write_run(recipe.run_directory)
+    (directory / "recipe.toml").write_text(recipe.to_toml())
+    with pytest.raises(UserError, match="no reader"):
+        follow.follow_run(directory, [])
+    write_events(directory, {"event": "end", "iteration": 19, "status": "done"})
+    follow.follow_run(directory, ["pretrain.metrics.tensorboard=true"])
+    assert set(points(directory / "logs" / "tensorboard")) == set(range(1, 20))
 
 
 def test_scalars_leave_out_what_is_no_number() -> None:

@@ -88,7 +88,7 @@ batches = st.lists(
 )  # fmt: skip
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(batches)
 def test_losses_by_source_are_those_of_a_plain_sum(
     alone: World, rows: list[list[tuple[int, float, int]]]
@@ -122,6 +122,19 @@ def test_a_loss_that_is_not_finite_stays_in_its_source(alone: World) -> None:
     (_, bad, _), good = losses.read(alone)
     assert math.isnan(bad)
     assert good == ("b", 2.0, 2)
+
+
+def test_many_micro_batches_are_summed_and_a_rewind_forgets_them(alone: World) -> None:
+    losses = SourceLosses(["a", "b"], CPU)
+    for number in range(200):
+        losses.add({"sums": torch.tensor([1.0]), "counts": torch.tensor([2.0]),
+                    "sources": torch.tensor([number % 2])})  # fmt: skip
+    assert losses.read(alone) == [("a", 0.5, 200), ("b", 0.5, 200)]
+    for _ in range(100):
+        losses.add({"sums": torch.tensor([1.0]), "counts": torch.tensor([2.0]),
+                    "sources": torch.tensor([0])})  # fmt: skip
+    losses.forget()
+    assert losses.read(alone) == []
 
 
 def test_counts_stay_exact_beyond_float32(alone: World) -> None:

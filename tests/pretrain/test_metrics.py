@@ -15,7 +15,7 @@ from pretrain.contract import read_metrics
 from pretrain.metrics import Metrics, summarize
 
 anywhere = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 

@@ -219,7 +219,9 @@ def test_the_page_lies_in_the_runs_directory(tmp_path: Path) -> None:
         write_report([first])
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(st.lists(st.floats(-10, 10), min_size=1, max_size=30))
 def test_the_course_read_from_a_file_is_that_of_its_events(
     tmp_path: Path, losses: list[float]
