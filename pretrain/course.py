@@ -52,7 +52,8 @@ class Curve:
 
     def add(self, iteration: int, value: float | None) -> None:
         """The next point; one of an iteration that is there already takes its place."""
-        self.forget_after(iteration - 1)
+        if self._iterations and self._iterations[-1] >= iteration:
+            self.forget_after(iteration - 1)
         self._iterations.append(iteration)
         self._values.append(float("nan") if value is None else value)
 
@@ -89,7 +90,11 @@ class Course:
             self.source_tokens[source] = self.source_tokens.get(source, 0) + event["tokens"]
         for key, value in event.items():
             if key not in _NO_CURVE and (value is None or isinstance(value, int | float)):
-                self._curves.setdefault((kind, key, source), Curve()).add(iteration, value)
+                name = (kind, key, source)
+                curve = self._curves.get(name)
+                if curve is None:
+                    curve = self._curves[name] = Curve()
+                curve.add(iteration, value)
 
     def curve(self, event: str, key: str, source: str = "") -> Curve:
         """The curve of one number; an empty one if nothing was told of it."""

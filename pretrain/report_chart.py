@@ -15,11 +15,11 @@ from pretrain.downsample import Numbers, extremes, means
 from pretrain.people import number, plain, short
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52.0, 10.0, 12.0, 22.0
-_SMOOTH_FROM = 240  # points from which on a line is drawn smoothed, over all its extremes
+_SMOOTH_FROM = 100  # points from which on a line is drawn smoothed, over all its extremes
 _SMOOTH_COLUMNS = 120
 _MARKS_MAX = 200
 # The part of the time axis in which a loss falls so far that the rest would look flat.
-_SETTLED = 0.05
+_SETTLED = 0.1
 
 
 @dataclass(frozen=True)

@@ -24,12 +24,12 @@ def plot(
 ) -> tuple[list[list[Cell]], tuple[float, float]]:
     """`height` rows of `width` characters, the top one first, and the range of values.
 
-    Each curve (x, y) is drawn as its means by column of dots, joined; later ones lie above earlier
+    Each curve (x, y) is drawn as its means by column, joined; later ones lie above earlier
     ones. Values that are not finite are left out, and what lies above `most`. Without any value all
     rows are blank.
     """
     columns, rows = 2 * width, 4 * height
-    drawn = [means(x, _finite(y), _edges(x_range, columns)) for x, y in curves]
+    drawn = [means(x, _finite(y), _edges(x_range, width)) for x, y in curves]
     values = np.concatenate([y for _, y in drawn]) if drawn else np.empty(0)
     if not len(values):
         return [[(" ", -1)] * width for _ in range(height)], (0.0, 0.0)

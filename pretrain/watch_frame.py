@@ -193,7 +193,7 @@ def _numbers(view: View) -> RenderableType:
 def _notes(view: View) -> list[RenderableType]:
     course = view.course
     notes = Table.grid(padding=(0, 2))
-    notes.add_column(style=_SOFT, no_wrap=True)
+    notes.add_column(style=_SOFT, no_wrap=True, min_width=13)
     notes.add_column(no_wrap=True, overflow="ellipsis")
     sources = course.sources()
     if sources:
