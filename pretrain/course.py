@@ -91,10 +91,9 @@ class Course:
         for key, value in event.items():
             if key not in _NO_CURVE and (value is None or isinstance(value, int | float)):
                 name = (kind, key, source)
-                curve = self._curves.get(name)
-                if curve is None:
-                    curve = self._curves[name] = Curve()
-                curve.add(iteration, value)
+                if name not in self._curves:
+                    self._curves[name] = Curve()
+                self._curves[name].add(iteration, value)
 
     def curve(self, event: str, key: str, source: str = "") -> Curve:
         """The curve of one number; an empty one if nothing was told of it."""

@@ -58,7 +58,7 @@ def loss_chart(runs: Sequence[Drawn], axis: Axis) -> Chart:
 def small_charts(runs: Sequence[Drawn], axis: Axis) -> list[Chart]:
     """The other numbers of every line of metrics; those that were never known are left out."""
     table: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
-        ("Bits per byte, validation", "valid", "bits_per_byte", {"falls": True}),
+        ("Bits per byte, validation", "valid", "bits_per_byte", {}),
         ("Gradient norm, before clipping", "train", "gradient_norm", {"log_y": True}),
         ("Learning rate", "train", "learning_rate", {"from_zero": True}),
         ("Tokens per second", "train", "tokens_per_second", {"from_zero": True}),

@@ -66,7 +66,7 @@ def facts(runs: Sequence[Drawn]) -> str:
         ("time", lambda r: duration(r.result.seconds)),
         ("memory", lambda r: size(r.course.curve("train", "memory_bytes").last)),
         ("interventions", lambda r: f"{len(r.course.marks_of('intervention')):,}"),
-        ("resumed", lambda r: f"{len(r.course.marks_of('resume')):,} times"),
+        ("resumed", lambda r: _count(len(r.course.marks_of("resume")), "time")),
         ("tokenizer", lambda r: _digest(r.result.tokenizer_digest)),
         ("corpus", lambda r: _digest(r.result.tokens_digest)),
         ("recipe", lambda r: _digest(r.result.config_digest)),
@@ -170,8 +170,12 @@ def _machine(run: Drawn) -> str:
         return DASH
     return (
         f"{start['world_size']} x {start['device']}, {start['precision']}, "
-        f"{start['threads']} threads each"
+        f"{_count(start['threads'], 'thread')} each"
     )
+
+
+def _count(number_of: int, what: str) -> str:
+    return f"{number_of:,} {what}{'' if number_of == 1 else 's'}"
 
 
 def _digest(value: str) -> str:
