@@ -115,6 +115,38 @@ def _numbers(text: str) -> list[int]:
         raise UserError("--iterations", repr(text), "numbers, as 100,150,200") from None
 
 
+Run = Annotated[Path, typer.Argument(help="The directory of a run.", metavar="RUN")]
+
+
+@app.command("watch")
+def watch_command(
+    target: Run,
+    once: Annotated[bool, typer.Option("--once", help="Print one frame and leave.")] = False,
+) -> None:
+    """Show a run as it goes, until it ends: curves, speed, time left, ranks."""
+    from pretrain.watch import watch
+
+    watch(target, once=once)
+
+
+@app.command("report")
+def report_command(
+    targets: Annotated[list[Path], typer.Argument(help="Directories of runs.", metavar="RUN...")],
+) -> None:
+    """Write a page of curves, RUN/report.html; of several runs FIRST/comparison.html."""
+    from pretrain.report import write_report
+
+    print(write_report(targets))
+
+
+@app.command("follow")
+def follow_command(target: Run, overrides: Overrides = None) -> None:
+    """Pass a run's metrics on to what its recipe names (TensorBoard, W&B), until it ends."""
+    from pretrain.follow import follow_run
+
+    follow_run(target, overrides or ())
+
+
 def _leave(exit_code: int) -> None:
     # Everything is on disk. To take torch, Megatron-core and gloo's threads apart would cost 1 s
     # for one process and 2 to 3 s for four on two cores (2026-11-21).

@@ -55,8 +55,11 @@ def claim(plan: Plan, force: bool) -> None:
     """
     directory = plan.recipe.run_directory
     if force:
-        names = ("manifest.json", "result.json", "metrics.jsonl", "recipe.toml", branch.RECORD)
-        for name in names:
+        # The run's identity at Weights & Biases goes with its metrics.
+        for name in (
+            "manifest.json", "result.json", "metrics.jsonl", "recipe.toml", "report.html",
+            "logs/wandb-id", branch.RECORD,
+        ):  # fmt: skip
             (directory / name).unlink(missing_ok=True)
         for name in ("checkpoints", "work"):
             shutil.rmtree(directory / name, ignore_errors=True)

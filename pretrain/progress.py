@@ -7,9 +7,14 @@ from collections.abc import Iterator
 
 from launch.log import get_logger
 from pretrain.check import Plan
+from pretrain.device_memory import memory_bytes
+from pretrain.flops import training_flops
 from pretrain.judge import Seen
+from pretrain.measure import mfu, peak_of_device
 from pretrain.metrics import Metrics
+from pretrain.parallel import World
 from pretrain.schedule import batch_size, first_sample, learning_rate
+from pretrain.source_losses import SourceLosses
 from pretrain.sources import order_stages, positions_before
 
 LOG_SECONDS = 10.0
@@ -18,9 +23,10 @@ LOG_SECONDS = 10.0
 class Progress:
     """The interval since the last line."""
 
-    def __init__(self, plan: Plan, metrics: Metrics, done: int) -> None:
+    def __init__(self, plan: Plan, metrics: Metrics, world: World, done: int) -> None:
         self._plan = plan
         self._metrics = metrics
+        self._world = world
         self._last_text = time.monotonic()
         self._stages = order_stages(plan.recipe.pretrain, plan.tokens.facts)
         self.restart(done)
@@ -40,19 +46,25 @@ class Progress:
         yield
         self._start += time.monotonic() - begun
 
-    def line(self, done: int, seen: Seen) -> None:
-        """Write the event `train` after `done` iterations, of which `seen` is the last."""
+    def line(self, done: int, seen: Seen, losses: SourceLosses) -> None:
+        """Write the event `train` after `done` iterations, of which `seen` is the last, and the
+        losses by source since the last line; every rank calls it."""
         training = self._plan.recipe.pretrain.training
         now = time.monotonic()
         seconds = now - self._start
         tokens = self._tokens(done)
-        rate = (tokens - self._tokens(self._first)) / seconds
+        passed = tokens - self._tokens(self._first)
+        rate = passed / seconds
         self._metrics.write(
             "train", done, tokens=tokens, loss=seen.loss, gradient_norm=seen.gradient_norm,
             learning_rate=learning_rate(training, done - 1),
-            batch_size=batch_size(training, done - 1), tokens_per_second=rate, mfu=None,
-            memory_bytes=None, seconds=seconds,
+            batch_size=batch_size(training, done - 1), tokens_per_second=rate,
+            mfu=self._mfu(passed, seconds), memory_bytes=memory_bytes(self._world.device),
+            seconds=seconds,
         )  # fmt: skip
+        if self._plan.recipe.pretrain.metrics.by_source:
+            for source, loss, count in losses.read(self._world):
+                self._metrics.write("train_source", done, source=source, loss=loss, tokens=count)
         if now - self._last_text >= LOG_SECONDS or done in (1, training.iterations):
             self._last_text = now
             left = self._tokens(training.iterations) - tokens
@@ -62,6 +74,12 @@ class Progress:
                 left / rate,
             )  # fmt: skip
         self.restart(done)
+
+    def _mfu(self, tokens: int, seconds: float) -> float | None:
+        pretrain = self._plan.recipe.pretrain
+        peak = peak_of_device(pretrain.metrics, self._world.device.type, None)
+        flops = training_flops(pretrain.model, self._plan.padded_vocab_size, tokens)
+        return mfu(flops, seconds, self._world.size, peak)
 
     def _tokens(self, done: int) -> int:
         training = self._plan.recipe.pretrain.training

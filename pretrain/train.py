@@ -7,6 +7,7 @@ Between two log lines nothing here waits for the device: losses, norms and verdi
 `judge.drain`.
 """
 
+import contextlib
 import time
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -24,6 +25,7 @@ from pretrain.config import Pretrain
 from pretrain.contract import RunResult
 from pretrain.directory import commit
 from pretrain.evaluate import validate
+from pretrain.follow import following
 from pretrain.interrupt import StopRequest
 from pretrain.iteration import train_iteration
 from pretrain.judge import Judge, Seen
@@ -31,8 +33,11 @@ from pretrain.metrics import Metrics
 from pretrain.model import Stage
 from pretrain.optimizer import Optimizer
 from pretrain.parallel import World
+from pretrain.profiler import Profiler
 from pretrain.progress import Progress
+from pretrain.report import write_report
 from pretrain.schedule import learning_rate, num_micro_batches
+from pretrain.source_losses import SourceLosses
 from pretrain.stability import LoopState, count, interventions
 from pretrain.stragglers import Stragglers
 from pretrain.validation import ValidationSequences
@@ -52,6 +57,8 @@ class Run:
     batches: Batches
     validation: ValidationSequences
     metrics: Metrics
+    losses: SourceLosses
+    profiler: Profiler
     saver: Saver
     stragglers: Stragglers
     stop: StopRequest
@@ -68,7 +75,12 @@ def train(plan: Plan, stop: StopRequest, watch: Watchdog) -> RunResult | None:
     run = set_up(plan, stop, watch)
     state = resume(run)
     garbage.freeze(plan.recipe.pretrain.watch.collect_garbage_iterations)
-    iterate(run, state)
+    readers = following(
+        plan.recipe.run_directory if run.world.is_first else None,
+        plan.recipe.pretrain.metrics, plan.recipe.run.name,
+    )  # fmt: skip
+    with readers, contextlib.closing(run.profiler):
+        iterate(run, state)
     return finish(run, begun)
 
 
@@ -79,15 +91,18 @@ def set_up(plan: Plan, stop: StopRequest, watch: Watchdog) -> Run:
     world = parallel.start(pretrain.parallel, recipe.run.seed, pretrain.watch.start_timeout_seconds)
     stage = model.build(pretrain, plan.padded_vocab_size, recipe.run.seed, world)
     judge = Judge(pretrain.stability, pretrain.training, world.device)
+    order = shared_order(recipe, plan.tokens, world)
     return Run(
         plan,
         world,
         stage,
         optimizer.build(pretrain.training, stage, judge.loss_scale),
         judge,
-        Batches(shared_order(recipe, plan.tokens, world), pretrain, world, lambda: stop.is_set),
+        Batches(order, pretrain, world, lambda: stop.is_set),
         ValidationSequences(recipe, plan.tokens),
         Metrics(directory if world.is_first else None),
+        SourceLosses(order.sources, world.device),
+        Profiler(pretrain.metrics, directory, world),
         Saver(
             directory / "checkpoints", pretrain.parallel, branch.identity(recipe, plan.tokens),
             pretrain.checkpoint, world,
@@ -142,7 +157,7 @@ def iterate(run: Run, state: LoopState) -> None:
     """The loop. `state.done` counts iterations; the next one is number `done`, from 0."""
     pretrain, world, watch = run.plan.recipe.pretrain, run.world, run.watch
     training = pretrain.training
-    progress = Progress(run.plan, run.metrics, state.done)
+    progress = Progress(run.plan, run.metrics, world, state.done)
     stopping = _owes_validation(run, state.done) and not _validate(run, state.done)
     while state.done < training.iterations and not stopping:
         watch.beat(state.done, "data")
@@ -151,7 +166,8 @@ def iterate(run: Run, state: LoopState) -> None:
             stopping = True
             break
         watch.beat(state.done, "step")
-        train_iteration(  # what it returns is for sums by source
+        run.profiler.before(state.done)
+        reports = train_iteration(
             run.stage,
             run.optimizer,
             run.judge,
@@ -162,6 +178,8 @@ def iterate(run: Run, state: LoopState) -> None:
             learning_rate=learning_rate(training, state.done),
             world=world,
         )
+        for report in reports:
+            run.losses.add(report)
         state.done += 1
         watch.first_iteration_is_done()
         garbage.collect(state.done, pretrain.watch.collect_garbage_iterations)
@@ -171,9 +189,10 @@ def iterate(run: Run, state: LoopState) -> None:
             if _intervene(run, state, seen):  # and went back: there other things are due
                 due = replace(_due(pretrain, state.done), line=False)
                 progress.restart(state.done)
+                run.losses.forget()
             if due.line:
                 _report_stragglers(run, state.done, progress.iterations(state.done))
-                progress.line(state.done, seen[-1])
+                progress.line(state.done, seen[-1], run.losses)
         with progress.pause():
             stopping = due.validation and not _validate(run, state.done)
             if due.save and not stopping:
@@ -229,6 +248,7 @@ def finish(run: Run, begun: float) -> RunResult | None:
     run.metrics.write("end", run.plan.recipe.pretrain.training.iterations, status="done")
     ended = commit(run.plan, run.metrics.summary(), name)
     record_duration(directory, "pretrain", time.monotonic() - begun)
+    write_report([directory])
     return ended
 
 
