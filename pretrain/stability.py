@@ -29,18 +29,19 @@ class LoopState:
     """Iterations of the last checkpoint; not part of it"""
 
     def to_dict(self, judge: Judge) -> dict[str, Any]:
-        """For a checkpoint: numbers, lists and tensors in host memory."""
+        """For a checkpoint: what JSON can say, and tensors in host memory, side by side."""
         return {
             "done": self.done,
             "interventions": self.interventions,
             "passed_over": [list(span) for span in self.passed_over],
-            "judge": judge.to_dict(),
+            **{f"judge_{name}": tensor for name, tensor in judge.to_dict().items()},
         }
 
     @classmethod
     def from_dict(cls, state: dict[str, Any], judge: Judge) -> "LoopState":
         """From a checkpoint; the judge takes its own."""
-        judge.load(state["judge"])
+        names = [name for name in state if name.startswith("judge_")]
+        judge.load({name.removeprefix("judge_"): state[name] for name in names})
         spans = [(int(first), int(end)) for first, end in state["passed_over"]]
         return cls(int(state["done"]), int(state["interventions"]), spans)
 

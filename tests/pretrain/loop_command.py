@@ -65,6 +65,7 @@ def run_loop(
         def __init__(self, batches: Batches) -> None:
             self._batches = batches
             self.sequence_length, self.close = batches.sequence_length, batches.close
+            self.wait = batches.wait
 
         def iteration(self, number: int) -> Iterator[MicroBatch]:
             seen.append(number)
