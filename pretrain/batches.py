@@ -32,9 +32,9 @@ _POLL_SECONDS = 0.2
 class Batches:
     """This rank's micro-batches, iteration by iteration.
 
-    With `data.workers` threads the next micro-batches, of later iterations too, are prepared while
-    the model works; 0 prepares each when it is asked for. `should_stop` is asked several times a
-    second while one is not ready.
+    With `data.workers` threads as many micro-batches as an iteration has are prepared ahead, of the
+    next iteration too, while the model works (28 bytes of memory a token); 0 prepares each when it
+    is asked for. `should_stop` is asked several times a second while one is not ready.
     """
 
     def __init__(
@@ -42,9 +42,8 @@ class Batches:
     ) -> None:
         self._order, self._pretrain, self._world = order, pretrain, world
         self._should_stop = should_stop
-        workers = pretrain.data.workers
-        self._pool = ThreadPoolExecutor(workers, "data") if workers else None
-        self._ahead = 2 * workers
+        self._workers = pretrain.data.workers
+        self._pool = ThreadPoolExecutor(self._workers, "data") if self._workers else None
         self._waiting: deque[tuple[tuple[int, int], Future[MicroBatch]]] = deque()
 
     def iteration(self, number: int) -> Iterator[MicroBatch]:
@@ -62,11 +61,13 @@ class Batches:
 
     def wait(self, number: int) -> bool:
         """Wait until all micro-batches of iteration `number` are ready; False if the process was
-        asked to stop before. Ranks that agree on the answer can stop together."""
+        asked to stop before. Ranks that agree on the answer can stop together, before the iteration
+        rather than in it. (True at once without workers.)"""
         if self._pool is None:
             return True
-        self._fill(number, 0, whole=True)
-        return all(self._is_ready(self._waiting[i][1]) for i in range(self._count(number)))
+        self._fill(number, 0)
+        count = self._count(number)
+        return all(self._is_ready(future) for _, future in list(self._waiting)[:count])
 
     def close(self) -> None:
         """End the threads; what they have not begun is dropped, one that hangs is left behind."""
@@ -86,9 +87,8 @@ class Batches:
             )
         return future.result()
 
-    def _fill(self, number: int, index: int, whole: bool = False) -> None:
-        """Have the micro-batch asked for, and those after it, at the head of the queue; with
-        `whole` at least those of its iteration."""
+    def _fill(self, number: int, index: int) -> None:
+        """Have the micro-batch asked for, and those after it, at the head of the queue."""
         assert self._pool is not None
         if self._waiting and self._waiting[0][0] != (number, index):
             for _, future in self._waiting:
@@ -97,8 +97,8 @@ class Batches:
         wanted = (number, index)
         if self._waiting:
             wanted = self._after(*self._waiting[-1][0])
-        least = self._count(number) - 1 if whole else 0
-        while len(self._waiting) <= max(self._ahead, least) and wanted[0] < self._end(number):
+        ahead = max(self._count(number), 2 * self._workers)
+        while len(self._waiting) <= ahead and wanted[0] < self._end(number):
             # Segments are opened here, in one thread; the workers only read them.
             future = self._pool.submit(self._make, self._parts(*wanted))
             self._waiting.append((wanted, future))

@@ -13,6 +13,7 @@ from launch.manifest import Manifest
 from launch.recipe import Recipe
 from pretrain.order import Order
 from pretrain.schedule import first_sample
+from pretrain.sources import coverage
 from tokenizer.contract import open_tokens
 
 _LOG_SECONDS = 10.0
@@ -28,7 +29,11 @@ def open_order(recipe: Recipe, tokens: Manifest) -> Order:
 
 
 def build(recipe: Recipe, tokens: Manifest) -> Order:
-    """The order with all segments of the run; says on the log how fast it goes."""
+    """The order with all segments of the run; says on the log how fast it goes.
+
+    Raises `UserError` if a source would be read too often, or `tokens/` does not hold together.
+    """
+    coverage(recipe.pretrain, tokens.facts)
     log = get_logger("pretrain")
     begun = last = time.monotonic()
     order = open_order(recipe, tokens)
@@ -51,13 +56,8 @@ def build(recipe: Recipe, tokens: Manifest) -> Order:
 
 
 def run(recipe: Recipe) -> None:
-    """The command: everything that the run needs. Raises `UserError` as `build`, or if a source
-    would be read too often."""
-    from pretrain.sources import coverage
-
-    tokens = open_tokens(recipe.tokens, verify=False)
-    coverage(recipe.pretrain, tokens.facts)
-    order = build(recipe, tokens)
+    """The command: everything that the run needs. Raises `UserError` as `build`."""
+    order = build(recipe, open_tokens(recipe.tokens, verify=False))
     get_logger("pretrain").info(
         "the order of %s is built: %d samples of %s", recipe.run.name, num_samples(recipe),
         ", ".join(order.sources),

@@ -195,27 +195,60 @@ def sizes(starts, lengths):
 
 
 @kernel
-def pack_groups(documents, begins, lengths, size, bounds):
-    """`pack` for each group of spans, group g from `bounds[g]` to `bounds[g + 1]`, joined."""
-    total = 0
+def pack_along(documents, begins, lengths, size, window):
+    """`pack` for spans whose neighbours belong together: what is cut is the same.
+
+    A sequence takes, in their order, those of the next `window` rests that still fit into it. So it
+    holds neighbours, and the room they leave goes to a short one from a little farther on.
+    """
+    full = 0
+    rests = 0
     for span in range(len(lengths)):
-        total += lengths[span] // size + (lengths[span] % size > 0)
-    starts = np.empty(total + 1, np.int64)
-    starts[0] = 0
-    new_documents = np.empty(total, documents.dtype)
-    new_begins = np.empty(total, np.int32)
-    new_lengths = np.empty(total, np.int32)
-    sequences = place = 0
-    for group in range(len(bounds) - 1):
-        low, high = bounds[group], bounds[group + 1]
-        some, parts, firsts, counts = pack(
-            documents[low:high], begins[low:high], lengths[low:high], size
-        )
-        for sequence in range(1, len(some)):
-            starts[sequences + sequence] = place + some[sequence]
-        sequences += len(some) - 1
-        new_documents[place : place + len(parts)] = parts
-        new_begins[place : place + len(parts)] = firsts
-        new_lengths[place : place + len(parts)] = counts
-        place += len(parts)
-    return starts[: sequences + 1], new_documents, new_begins, new_lengths
+        full += lengths[span] // size
+        rests += lengths[span] % size > 0
+    starts = np.empty(full + rests + 1, np.int64)
+    new_documents = np.empty(full + rests, documents.dtype)
+    new_begins = np.empty(full + rests, np.int32)
+    new_lengths = np.empty(full + rests, np.int32)
+    waiting = np.empty(rests, np.int64)
+    place = 0
+    count = 0
+    for span in range(len(lengths)):
+        for piece in range(lengths[span] // size):
+            starts[place] = place
+            new_documents[place] = documents[span]
+            new_begins[place] = begins[span] + piece * size
+            new_lengths[place] = size
+            place += 1
+        if lengths[span] % size:
+            waiting[count] = span
+            count += 1
+    after = np.arange(1, rests + 1)
+    sequence = full
+    head = 0
+    while head < rests:
+        starts[sequence] = place
+        sequence += 1
+        room = size
+        before = -1
+        at = head
+        for _ in range(window):
+            if at == rests:
+                break
+            span = waiting[at]
+            rest = lengths[span] % size
+            if rest <= room:
+                room -= rest
+                new_documents[place] = documents[span]
+                new_begins[place] = begins[span] + lengths[span] - rest
+                new_lengths[place] = rest
+                place += 1
+                if before < 0:
+                    head = after[at]
+                else:
+                    after[before] = after[at]
+            else:
+                before = at
+            at = after[at]
+    starts[sequence] = place
+    return starts[: sequence + 1], new_documents, new_begins, new_lengths

@@ -18,6 +18,10 @@ WEIGHT_ONE = 1 << 30
 """The sum of a stage's weights as integers (`order_kernels` has the same)."""
 
 
+# Weights are integers: a source read four times exactly may be told as a hair more.
+_EVEN = 1 + 1e-6
+
+
 @dataclass(frozen=True)
 class OrderStage:
     """A part of the run with one mixture and one length of sequences."""
@@ -111,13 +115,13 @@ def coverage(pretrain: Pretrain, facts: Mapping[str, Any]) -> tuple[SourceCovera
     stages = order_stages(pretrain, facts)
     found = _covered(pretrain, facts, stages, pretrain.training.iterations)
     source, epochs, bound = _worst(pretrain, found)
-    if epochs <= bound:
+    if epochs <= bound * _EVEN:
         return found
     low, high = 0, pretrain.training.iterations
     while high - low > 1:
         middle = (low + high) // 2
         _, some, most = _worst(pretrain, _covered(pretrain, facts, stages, middle))
-        low, high = (middle, high) if some <= most else (low, middle)
+        low, high = (middle, high) if some <= most * _EVEN else (low, middle)
     key = "data.epochs_max" if source in pretrain.data.epochs_max else "training.epochs_max"
     tokens = facts["by_source"]["train"][source]["tokens"]
     way = f"at most {low:,} iterations" if low else "smaller batches"
