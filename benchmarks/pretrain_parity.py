@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from benchmarks.dataprep import print_figures
 from benchmarks.documents import REPOSITORY
 from launch.recipe import Recipe
 from tests.pretrain.conftest import LayoutPool, write_tokens
@@ -98,3 +99,6 @@ def figures() -> Iterator[tuple[str, Callable[[], tuple[Any, Any, bool | None]]]
 
 
 FIGURES = dict(figures())
+
+if __name__ == "__main__":
+    print_figures(FIGURES, None, names=False)
