@@ -207,7 +207,8 @@ def reads(root: Path) -> dict[str, int]:
     found = {}
     for kind in ({}, {"optimizer": "muon"}, {"precision": "bf16"}, {"precision": "fp16"}):
         name = next(iter(kind.values()), "adamw")
-        plan = plan_of(root / name, training=kind)
+        small = {"layers": 2, "hidden_size": 32, "heads": 4, "ffn_size": 64, "sequence_length": 32}
+        plan = plan_of(root / name, model=small, training=kind)
         run = set_up(plan)
         state = train.resume(run)
         with counted(run.judge) as between:

@@ -56,7 +56,8 @@ def _totals(reports: list[Report], optimizer: Optimizer, world: World) -> torch.
         for index, key in enumerate(("sums", "counts")):
             totals[index] = torch.stack([report[key].sum() for report in reports]).double().sum()
     totals[2] = optimizer.squared_norm()
-    torch.distributed.all_reduce(totals)
+    if world.size > 1:
+        torch.distributed.all_reduce(totals)
     return totals
 
 
