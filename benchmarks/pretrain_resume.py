@@ -367,8 +367,8 @@ def time_of_a_save() -> Figure:
 
 FIGURES: dict[str, Callable[[], Figure]] = {
     "continued_under_every_layout": continued_under_every_layout,
-    "killed": lambda: killed(asynchronous=False),
-    "killed_beside_saves": lambda: killed(asynchronous=True),
+    "killed_synchronous": lambda: killed(asynchronous=False),
+    "killed_asynchronous": lambda: killed(asynchronous=True),
     "flipped_bits": flipped_bits,
     "disk_full": disk_full,
     "time_of_a_save": time_of_a_save,
