@@ -130,6 +130,7 @@ def train(plan: Plan, stop: StopRequest) -> RunResult | None:
             )  # fmt: skip
             interval_start += seconds
         due = done % pretrain.checkpoint.interval_iterations == 0
+        start = time.monotonic()
         if at_end or due or outcome.stop_requested:
             written = saver.save(done, stage, adam)
             if at_end or outcome.stop_requested:
@@ -141,7 +142,7 @@ def train(plan: Plan, stop: StopRequest) -> RunResult | None:
                 "checkpoint", saved.iteration, seconds=saved.seconds, permanent=saved.permanent,
                 asynchronous=saved.asynchronous,
             )  # fmt: skip
-            interval_start += saved.seconds
+        interval_start += time.monotonic() - start
         if outcome.stop_requested and not at_end:
             raise PreemptedError(
                 f"{recipe.run.name}: stopped and saved after iteration {done}",
