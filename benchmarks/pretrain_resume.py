@@ -160,92 +160,111 @@ def _loss(recipe: Recipe) -> tuple[Any, ...]:
 
 def killed(asynchronous: bool) -> Figure:
     """One run of 200 iterations killed (SIGKILL to the trainer or the launcher) at 20 moments from
-    a seed, two of five of them awaited inside a save; against one that was left alone."""
+    a seed: of five, two are awaited inside a save, two after an iteration, one comes whatever the
+    run does; against one that was left alone."""
     draw = random.Random(5)
     settings = {"checkpoint": {"interval_iterations": 5, "asynchronous": asynchronous}}
     kind = "asynchronous" if asynchronous else "synchronous"
     alone, recipe = _recipe(f"alone-{kind}", **settings), _recipe(f"killed-{kind}", **settings)
     assert _start(alone).wait() == 0
-    landed = {"inside a save": 0, "between rename and latest": 0, "elsewhere": 0}
+    landed = {"inside a save": 0, "between rename and latest": 0, "in an iteration": 0, "before": 0}
     half = unlike = 0
-    moments = sorted(draw.sample(range(2, 196), KILLS))
-    for number, iteration in enumerate(moments):
-        in_save = number % 5 in (1, 3)
+    directory = recipe.run_directory / "checkpoints"
+    for number, iteration in enumerate(sorted(draw.sample(range(6, 196), KILLS))):
+        how = ("save", "iteration", "save", "iteration", "whenever")[number % 5]
         victim, delay = draw.choice(("trainer", "launcher")), draw.random()
+        named, left, begun = files.latest(directory), _left(directory), time.time_ns()
         process = _start(recipe)
-        _await(process, recipe, iteration, in_save, delay)
+        if how == "whenever":
+            time.sleep(10 * delay)
+        else:
+            _await(process, recipe, iteration, left if how == "save" else None, begun, delay)
         pid = (_trainer_of(process) if victim == "trainer" else None) or process.pid
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
         process.wait()
-        _await_lock(recipe)
-        place, whole = _judge(recipe)
-        landed[place] += 1
-        half += not whole
-        unlike += not _resumes_from_latest(recipe)
+        _await_death(recipe)
+        landed[_place(recipe, left, begun)] += 1
+        half += not _is_whole(directory)
+        if named is not None and _has_begun(recipe, begun):
+            events = read_metrics(recipe.run_directory)
+            resumed = [e["iteration"] for e in events if e["event"] == "resume"]
+            unlike += files.name_of(resumed[-1]) != named
     assert _start(recipe).wait() == 0
     same = _loss(recipe) == _loss(alone)
-    resumes = [e["iteration"] for e in read_metrics(recipe.run_directory) if e["event"] == "resume"]
     value = {
         "kills": KILLS, **landed, "half checkpoints named": half,
-        "resumes kept in metrics": len(resumes), "not from latest": unlike,
-        "same final losses to the bit": same,
+        "resumed from another than was named": unlike, "same final losses to the bit": same,
     }  # fmt: skip
-    return value, {"same": True, "half": 0}, same and half == 0 and unlike == 0
+    inside = landed["inside a save"] > 0
+    return value, {"same": True, "half": 0}, same and half == 0 and unlike == 0 and inside
 
 
 def _await(
-    process: "subprocess.Popen[bytes]", recipe: Recipe, iteration: int, in_save: bool, delay: float
-) -> None:
-    """Until the run has logged `iteration`, and then until a save has begun, or for a moment."""
-    checkpoints = recipe.run_directory / "checkpoints"
-    while _reached(recipe) < iteration and process.poll() is None:
+    process: "subprocess.Popen[bytes]", recipe: Recipe, iteration: int,
+    left: set[tuple[str, int]] | None, begun: int, delay: float,
+) -> None:  # fmt: skip
+    """Until this session has logged `iteration`, and then for a moment; with `left` until a save
+    has begun that is not one of those."""
+    directory = recipe.run_directory / "checkpoints"
+    while process.poll() is None and not _has_begun(recipe, begun):
+        time.sleep(0.05)
+    while process.poll() is None and _reached(recipe) < iteration:
         time.sleep(0.02)
-    if not in_save:
-        time.sleep(delay * 0.3)
+    if left is None:
+        time.sleep(delay * 0.2)
         return
     while process.poll() is None:
-        if any(checkpoints.glob(".*.tmp")):
-            time.sleep(delay * 0.01)
+        if _left(directory) - left:
+            time.sleep(delay * 0.02)
             return
         time.sleep(0.0005)
 
 
-def _await_lock(recipe: Recipe) -> None:
+def _has_begun(recipe: Recipe, begun: int) -> bool:
+    """Whether the session of that moment has loaded its checkpoint: then it writes its metrics."""
+    path = recipe.run_directory / "metrics.jsonl"
+    return path.exists() and path.stat().st_mtime_ns > begun
+
+
+def _left(directory: Path) -> set[tuple[str, int]]:
+    """Directories in which a save is or was being written, told apart from those of other times."""
+    found = set()
+    for path in directory.glob(".iteration-*.tmp"):
+        with contextlib.suppress(FileNotFoundError):
+            found.add((path.name, path.stat().st_ino))
+    return found
+
+
+def _place(recipe: Recipe, left: set[tuple[str, int]], begun: int) -> str:
+    """Where a kill landed."""
+    directory = recipe.run_directory / "checkpoints"
+    if _left(directory) - left:
+        return "inside a save"
+    newest = max(files.checkpoints_in(directory).values(), default=None)
+    if newest != files.latest(directory):
+        return "between rename and latest"
+    return "in an iteration" if _has_begun(recipe, begun) else "before"
+
+
+def _is_whole(directory: Path) -> bool:
+    """Whether what `latest` names is whole."""
+    name = files.latest(directory)
+    if name is None:
+        return True
+    try:
+        return not files.broken(directory / name, files.read(directory / name).files)
+    except UserError:
+        return False
+
+
+def _await_death(recipe: Recipe) -> None:
     """Until nobody writes the run: whoever was not killed dies with its parent."""
     import psutil
 
     path = str(recipe.run_directory / "recipe.toml")
     while any(path in " ".join(p.info["cmdline"] or ()) for p in psutil.process_iter(["cmdline"])):
         time.sleep(0.05)
-
-
-def _judge(recipe: Recipe) -> tuple[str, bool]:
-    """Where the kill landed, and whether what `latest` names is whole."""
-    directory = recipe.run_directory / "checkpoints"
-    name = files.latest(directory)
-    whole = True
-    if name is not None:
-        try:
-            whole = not files.broken(directory / name, files.read(directory / name).files)
-        except UserError:
-            whole = False
-    if any(directory.glob(".*.tmp")):
-        return "inside a save", whole
-    newest = max(files.checkpoints_in(directory).values(), default=None)
-    return ("elsewhere" if newest == name else "between rename and latest"), whole
-
-
-_last_seen: dict[str, int] = {}
-
-
-def _resumes_from_latest(recipe: Recipe) -> bool:
-    """Whether the last session began at a checkpoint that was named when it started."""
-    resumed = [e["iteration"] for e in read_metrics(recipe.run_directory) if e["event"] == "resume"]
-    expected = _last_seen.get(recipe.run.name, 0)
-    name = files.latest(recipe.run_directory / "checkpoints")
-    _last_seen[recipe.run.name] = 0 if name is None else int(name.removeprefix("iteration-"))
-    return expected == 0 or (bool(resumed) and resumed[-1] == expected)
 
 
 def flipped_bits() -> Figure:
@@ -348,8 +367,8 @@ def time_of_a_save() -> Figure:
 
 FIGURES: dict[str, Callable[[], Figure]] = {
     "continued_under_every_layout": continued_under_every_layout,
-    "killed": lambda: killed(asynchronous=False),
-    "killed_beside_saves": lambda: killed(asynchronous=True),
+    "killed_synchronous": lambda: killed(asynchronous=False),
+    "killed_asynchronous": lambda: killed(asynchronous=True),
     "flipped_bits": flipped_bits,
     "disk_full": disk_full,
     "time_of_a_save": time_of_a_save,
