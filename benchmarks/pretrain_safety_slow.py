@@ -1,7 +1,8 @@
 """`python -m benchmarks.pretrain_safety_slow run RECIPE`: `pretrain run` whose data hang.
 
-The batch of iteration 4 takes ten minutes, as on storage that does not answer, when its run's name
-begins with "data"; pauses for garbage are measured when it begins with "pauses".
+The run's name says what happens: "data...": the batch of iteration 4 takes ten minutes, as on
+storage that does not answer; "straggler...": each batch of rank 1 comes late; "pauses...": pauses
+for garbage are measured.
 """
 
 import gc
@@ -17,9 +18,10 @@ from pretrain.__main__ import app, main
 
 SLOW_ITERATION = 4
 _SLOW_SECONDS = 600.0
+_LATE_SECONDS = 1.2
 
 
-def _slow_data() -> None:
+def _slow_data(is_straggler: bool) -> None:
     from pretrain.batches import Batches
     from pretrain.schedule import first_sample
 
@@ -27,7 +29,9 @@ def _slow_data() -> None:
 
     def slow(self: Batches, parts: list[Any]) -> Any:
         first = int(parts[0].segment.first + parts[0].places[0])
-        if first >= first_sample(self._pretrain.training, SLOW_ITERATION):
+        if is_straggler and self._world.rank == 1:
+            time.sleep(_LATE_SECONDS)
+        elif not is_straggler and first >= first_sample(self._pretrain.training, SLOW_ITERATION):
             time.sleep(_SLOW_SECONDS)
         return make(self, parts)
 
@@ -84,5 +88,5 @@ if __name__ == "__main__":
         if directory.name.startswith("pauses"):
             _measured_pauses(directory / "logs" / "pauses.json")
         else:
-            _slow_data()
+            _slow_data(directory.name.startswith("straggler"))
     main(app)

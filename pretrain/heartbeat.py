@@ -88,7 +88,9 @@ def waits(thread: int) -> bool:
 
 def _waits(frame: FrameType) -> bool:
     # Python's own `threading` is left out by this: it waits for another thread of this process.
-    if ".wait(" in linecache.getline(frame.f_code.co_filename, frame.f_lineno):
+    # A frame seen from another thread may be between two lines, and then has no number.
+    number = frame.f_lineno or 0
+    if ".wait(" in linecache.getline(frame.f_code.co_filename, number):
         return not frame.f_code.co_filename.endswith("threading.py")
     outer: FrameType | None = frame
     for _ in range(_OUTWARDS):

@@ -53,7 +53,9 @@ class Watchdog:
         self._main = threading.get_ident()
         self._state: tuple[int, Phase] = (0, "start")
         self._first_done = False
-        self._quiet = 0.0
+        self._seen: tuple[int, Phase] = self._state
+        self._quiet = self._last = 0.0
+        self._sign_due = self._backstop_due = self._stop_file_due = 0.0
         self._busy = self._worked = 0.0
         self._count = 0
         self._before: dict[int, heartbeat.Sign] = {}
@@ -72,6 +74,7 @@ class Watchdog:
         faulthandler.register(signal.SIGUSR2, self._stacks, all_threads=True)
         self._sign()
         self._arm_backstop()
+        self._last = time.monotonic()
         self._thread.start()
         return self
 
@@ -114,34 +117,40 @@ class Watchdog:
         return self._watch.step_timeout_seconds * _SHARE
 
     def _run(self) -> None:
-        seen = self._state
-        last = sign_due = time.monotonic()
-        backstop_due = stop_file_due = last
+        told = False
         while not self._leaving.wait(_TICK_SECONDS):
-            now = time.monotonic()
-            gap, last = min(now - last, self._gap_max), now
-            state = self._state
-            if state is not seen:
-                seen, self._quiet, self._before = state, 0.0, {}
-            self._quiet += gap
-            if state[1] in _WORK:
-                self._worked += gap
-                self._busy += 0.0 if heartbeat.waits(self._main) else gap
-            if now >= sign_due:
-                sign_due = now + self._period
-                self._sign()
-            if now >= backstop_due:
-                backstop_due = now + _GAP_SECONDS
-                self._arm_backstop()
-            if self._rank == 0 and now >= stop_file_due:
-                stop_file_due = now + _STOP_FILE_SECONDS
-                if os.path.lexists(self._directory / run_directory.STOP_FILE):
-                    self._stop.ask(f"the file {run_directory.STOP_FILE}")
-            limit = self._limit(state[1])
-            if self._quiet > limit / 2 and not self._before:
-                self._before = self._signs()
-            if self._quiet > limit:
-                self._end(limit)
+            try:
+                self._look(time.monotonic())
+            except Exception:
+                # A bug here must neither end a run of months nor leave it unwatched.
+                if not told:
+                    get_logger("pretrain").exception("the watchdog failed, and goes on")
+                told = True
+
+    def _look(self, now: float) -> None:
+        gap, self._last = min(now - self._last, self._gap_max), now
+        state = self._state
+        if state is not self._seen:
+            self._seen, self._quiet, self._before = state, 0.0, {}
+        self._quiet += gap
+        if now >= self._backstop_due:
+            self._backstop_due = now + _GAP_SECONDS
+            self._arm_backstop()
+        limit = self._limit(state[1])
+        if self._quiet > limit:
+            self._end(limit)
+        if self._quiet > limit / 2 and not self._before:
+            self._before = self._signs()
+        if state[1] in _WORK:
+            self._worked += gap
+            self._busy += 0.0 if heartbeat.waits(self._main) else gap
+        if now >= self._sign_due:
+            self._sign_due = now + self._period
+            self._sign()
+        if self._rank == 0 and now >= self._stop_file_due:
+            self._stop_file_due = now + _STOP_FILE_SECONDS
+            if os.path.lexists(self._directory / run_directory.STOP_FILE):
+                self._stop.ask(f"the file {run_directory.STOP_FILE}")
 
     def _arm_backstop(self) -> None:
         # Whoever holds the GIL for ever stops this thread too. Then a thread of faulthandler's, in

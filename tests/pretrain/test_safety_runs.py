@@ -20,9 +20,9 @@ from pretrain.contract import read_metrics, read_result
 MakeRecipe = Callable[..., Recipe]
 
 
-def begin(recipe: Recipe, path: Path) -> "subprocess.Popen[str]":
+def begin(recipe: Recipe, path: Path, module: str = "pretrain") -> "subprocess.Popen[str]":
     path.write_text(recipe.to_toml())
-    command = [sys.executable, "-m", "pretrain", "run", str(path)]
+    command = [sys.executable, "-m", module, "run", str(path)]
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
 
 
@@ -146,3 +146,21 @@ def test_a_finished_run_goes_on_in_its_place(make_recipe: MakeRecipe) -> None:
     assert [e["iteration"] for e in events if e["event"] == "train"] == list(range(1, 11))
     assert [e["event"] for e in events].count("end") == 1
     assert launcher.run(of(10)) == longer
+
+
+@pytest.mark.slow
+def test_a_rank_whose_storage_is_slow_is_reported(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    recipe = make_recipe(
+        name="straggler",
+        parallel={"data": 2},
+        training={"iterations": 8, "valid_interval": 0, "log_interval": 2},
+    )
+    # Each batch of rank 1 comes 1.2 s late.
+    process = begin(recipe, tmp_path / "slow.toml", "benchmarks.pretrain_safety_slow")
+    process.communicate(timeout=300)
+    assert process.returncode == 0
+    found = [e for e in read_metrics(recipe.run_directory) if e["event"] == "straggler"]
+    assert [event["rank"] for event in found] == [1]
+    assert found[0]["seconds"] > 1.2
+    assert found[0]["seconds"] > 1.5 * found[0]["median_seconds"]
+    assert found[0]["host"] == heartbeat.read(recipe.run_directory, [0])[0].host

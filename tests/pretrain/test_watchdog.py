@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -202,3 +203,28 @@ def test_a_sign_of_another_version_is_no_sign(tmp_path: Path) -> None:
     for text in ("", "{", json.dumps({"rank": 0}), "[]"):
         path.write_text(text)
         assert heartbeat.read(tmp_path, [0, 1]) == {}
+
+
+def test_a_frame_between_two_lines_is_no_wait(tmp_path: Path) -> None:
+    code = SimpleNamespace(co_filename=str(tmp_path / "made_up.py"), co_name="made_up")
+    frame = SimpleNamespace(f_code=code, f_lineno=None, f_back=None)
+    assert heartbeat._waits(frame) is False  # type: ignore[arg-type]
+    assert "made_up" in heartbeat._place(frame)  # type: ignore[arg-type]
+
+
+def test_a_bug_in_the_watchdog_does_not_end_its_watch(
+    tmp_path: Path, stop: StopRequest, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    def fails(_thread: int) -> bool:
+        raise ValueError("made up")
+
+    monkeypatch.setattr(heartbeat, "waits", fails)
+    stop.run_begins(tmp_path)
+    with Watchdog(Watch(heartbeat_seconds=0.01), tmp_path, stop) as dog:
+        dog.beat(0, "step")
+        time.sleep(0.3)
+        dog.beat(1, "save")  # where it does not fail
+        time.sleep(0.3)
+        assert heartbeat.read(tmp_path, [0])[0].iteration == 1
+    assert capsys.readouterr().err.count("ValueError: made up") == 1
