@@ -28,6 +28,8 @@ class Hardware:
     network_gigabytes_per_second: float
     """To other nodes, one direction."""
     gpus_per_node: int
+    multiprocessors: int
+    """Matrix products are cut into tiles, one for each at a time."""
     host_memory_bytes_per_gpu: int
     peak_teraflops: dict[str, float]
     """Dense matrix products by precision; a precision that is absent is not supported."""
