@@ -12,7 +12,8 @@ from launch.recipe import Recipe
 from pretrain import flops
 from pretrain.config import Parallel, Pretrain
 from pretrain.contract import FLOPS_CONVENTION, Layout, RunResult, Status
-from tokenizer.contract import open_tokens
+from pretrain.memory import estimate_memory, largest
+from tokenizer.contract import VOCAB_MULTIPLE, open_tokens
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def make_plan(recipe: Recipe) -> Plan:
     """
     _check_layout(recipe.pretrain)
     tokens = open_tokens(recipe.tokens, verify=False)
-    padded = int(tokens.facts["padded_vocab_size"])
+    padded = _padded_vocab_size(tokens, f"{recipe.tokens}")
     tensor = recipe.pretrain.parallel.tensor
     _divides("pretrain.parallel.tensor", tensor, "the padded vocabulary", padded)
     shape, training = recipe.pretrain.model, recipe.pretrain.training
@@ -126,12 +127,25 @@ def make_plan(recipe: Recipe) -> Plan:
     )
 
 
+def _padded_vocab_size(tokens: Manifest, where: str) -> int:
+    """Rows of the model's embedding. Every id must have one, and no layout may change their
+    number: so a multiple of VOCAB_MULTIPLE, not below the tokenizer's size."""
+    padded, size = int(tokens.facts["padded_vocab_size"]), int(tokens.facts["vocab_size"])
+    if padded < size or padded % VOCAB_MULTIPLE:
+        raise UserError(
+            f"{where}: padded_vocab_size", f"{padded:,}",
+            f"a multiple of {VOCAB_MULTIPLE:,}, at least the tokenizer's {size:,} ids",
+            "encode the corpus again: gristmill tokenizer encode RECIPE --force",
+        )  # fmt: skip
+    return padded
+
+
 def describe(plan: Plan) -> str:
     """The plan as lines for a person."""
     recipe, result = plan.recipe, plan.result("running")
     shape, parallel = recipe.pretrain.model, recipe.pretrain.parallel
     training = recipe.pretrain.training
-    memory = flops.estimate_memory(recipe.pretrain, plan.padded_vocab_size)
+    memory = largest(estimate_memory(recipe.pretrain, plan.padded_vocab_size, "cpu"))
     megabytes = [
         f"{name} {getattr(memory, name) / 1e6:,.0f}"
         for name in ("weights", "gradients", "optimizer", "activations")

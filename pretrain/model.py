@@ -54,6 +54,22 @@ class Decoder(GPTModel):  # type: ignore[misc]
 def build(pretrain: Pretrain, padded_vocab_size: int, seed: int, world: World) -> Stage:
     """This process's stage, with its initial weights, on its device."""
     shape, training = pretrain.model, pretrain.training
+    (model,) = bare_models(pretrain, padded_vocab_size, world)
+    initialise(model, shape, seed, world)
+    model.to(world.device)
+    config = model.config
+    wrapped = DistributedDataParallel(
+        config,
+        DistributedDataParallelConfig(use_distributed_optimizer=True, grad_reduce_in_fp32=True),
+        Float16Module(config, model) if training.precision == "bf16" else model,
+    )
+    return Stage((model,), (wrapped,))
+
+
+def bare_models(pretrain: Pretrain, padded_vocab_size: int, world: World) -> tuple[GPTModel, ...]:
+    """The stage's pieces without weights: uninitialised memory, or nothing below
+    `torch.device("meta")`."""
+    shape = pretrain.model
     model = Decoder(
         config=_transformer_config(pretrain, world),
         transformer_layer_spec=_layer_spec(),
@@ -65,15 +81,7 @@ def build(pretrain: Pretrain, padded_vocab_size: int, seed: int, world: World) -
         position_embedding_type="rope",
         rotary_base=int(shape.rotary_base),
     )
-    initialise(model, shape, seed, world)
-    model.to(world.device)
-    config = model.config
-    wrapped = DistributedDataParallel(
-        config,
-        DistributedDataParallelConfig(use_distributed_optimizer=True, grad_reduce_in_fp32=True),
-        Float16Module(config, model) if training.precision == "bf16" else model,
-    )
-    return Stage((model,), (wrapped,))
+    return (model,)
 
 
 def _layer_spec() -> object:

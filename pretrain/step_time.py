@@ -27,7 +27,7 @@ class Constants:
 
 
 # Fitted to Megatron-LM's nine runs on H100 (2026-11-26); everything below is not fitted.
-FITTED = Constants(matrix_efficiency=0.569, bandwidth_efficiency=0.640)
+FITTED = Constants(matrix_efficiency=0.560, bandwidth_efficiency=0.628)
 
 # Rows and columns of the result that one multiprocessor computes at a time: CUTLASS's tiles for
 # large 16-bit products on Ampere and later, in either orientation.
@@ -35,12 +35,12 @@ _TILE = (128, 256)
 # Share of the peak that fused attention reaches: about 450 of 989 TFLOP/s forward and backward, a
 # head of 128 channels, causal (Shah et al. 2024, arXiv:2407.08608, figures 5 and 6).
 _ATTENTION_EFFICIENCY = 0.45
-# Share of tensor ranks' exchange that shows if matrix products overlap it (Transformer Engine's user
-# buffers): the first of four or so pieces has nothing to hide behind.
+# Share of tensor ranks' exchange that shows if matrix products overlap it (Transformer Engine's
+# user buffers): the first of four or so pieces has nothing to hide behind.
 _OVERLAPPED_TENSOR_SHARE = 0.25
-# Bytes written and read for each logit by Megatron-core's cross-entropy, pass by pass: the logits in
-# 16 bit (2), as float32 (6), maximum (4), difference (8), exponential (8), sum (4), quotient (8),
-# gradient (8), its cast (6).
+# Bytes written and read for each logit by Megatron-core's cross-entropy, pass by pass: the logits
+# in 16 bit (2), as float32 (6), maximum (4), difference (8), exponential (8), sum (4), quotient
+# (8), gradient (8), its cast (6).
 _LOGIT_BYTES = 54
 
 

@@ -1,7 +1,7 @@
 """Counts against counts made another way."""
 
 from pretrain import flops
-from pretrain.config import Model, Pretrain
+from pretrain.config import Model
 
 # Llama 2 7B (arXiv:2307.09288; 6,738,415,616 parameters in its published weights).
 LLAMA_2_7B = Model(
@@ -24,21 +24,3 @@ def test_flops_of_a_large_model_are_about_six_for_each_parameter_and_token() -> 
     without_scores = counted - 12 * 32 * 4096 * 4096 * tokens
     multiplied = flops.total_parameters(LLAMA_2_7B, 32_000) - 32_000 * 4096 - (2 * 32 + 1) * 4096
     assert without_scores == 6 * multiplied * tokens
-
-
-def test_memory_shrinks_where_the_layout_divides_it() -> None:
-    def memory(**parallel: int) -> flops.Memory:
-        pretrain = Pretrain.model_validate({"parallel": parallel})
-        return flops.estimate_memory(pretrain, 8192)
-
-    one, tensor, data = memory(), memory(tensor=2), memory(data=2)
-    assert tensor.weights < 0.51 * one.weights
-    assert data.weights == one.weights
-    assert data.optimizer == one.optimizer // 2
-    assert memory(pipeline=2).weights < one.weights
-
-
-def test_weights_of_a_single_process_are_those_of_its_parameters() -> None:
-    pretrain = Pretrain()
-    counted = flops.total_parameters(pretrain.model, 8192) * 4
-    assert flops.estimate_memory(pretrain, 8192).weights == counted
