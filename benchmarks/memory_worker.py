@@ -1,11 +1,11 @@
-"""One rank whose live tensors are measured: `python -m benchmarks.memory_worker TABLE VOCABULARY`.
+"""One rank whose live tensors are measured: `python -m benchmarks.memory_worker TABLE VOCAB`.
 
-Builds model and optimizer as a trainer does, trains two iterations of made-up tokens, and prints the
-peak of bytes in live tensor storages. A storage counts from its making to its release, whoever
-holds it: autograd, Megatron-core's buffers, gloo. Checked against torch's profiler, which sees every
-call of the allocator: equal to the byte for one process (2026-11-26). With several the profiler is
-too high, because it does not see what gloo's threads release; the resident set is too coarse, it
-holds libraries and what glibc keeps for later.
+Builds model and optimizer as a trainer does, trains two iterations of made-up tokens, and prints
+the peak of bytes in live tensor storages. A storage counts from its making to its release, whoever
+holds it: autograd, Megatron-core's buffers, gloo. Checked against torch's profiler, which sees
+every call of the allocator: equal to the byte for one process (2026-11-26). With several the
+profiler is too high, because it does not see what gloo's threads release; the resident set is too
+coarse, it holds libraries and what glibc keeps for later.
 """
 
 import json

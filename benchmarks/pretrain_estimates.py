@@ -170,7 +170,8 @@ def _check_seconds() -> tuple[str, None, None]:
         recipe = write_seventy_billion(Path(root))
         start = time.monotonic()
         subprocess.run(
-            [sys.executable, "-m", "pretrain", "check", str(recipe), "gpus=64", "kind=h200"],
+            [sys.executable, "-m", "pretrain", "check", str(recipe), "gpus=64", "kind=h200",
+             "disk_gigabytes=10000"],
             cwd=REPOSITORY, check=True, stdout=subprocess.DEVNULL,
         )  # fmt: skip
         return f"{time.monotonic() - start:.1f}", None, None

@@ -2,14 +2,14 @@
 
 Megatron-LM's table of nine models on H100 (README and images/model_table.png of core_r0.8.0):
 vocabulary 131,072, sequences of 4,096, 48 data ranks, TFLOP/s of each GPU by Megatron's formula,
-end to end. Shapes: those of the 1.7B, 16B and 70B models are in a user's script (NVIDIA/Megatron-LM,
-issue 1571), the 177B one is GPT-3's; the other five are solved from the number of parameters in
-multiples of 1,024 channels (heads of 128, MLP four times as wide, biases, learned positions, untied
-output layer): 12 L h^2 + 13 L h + (2 x 131,072 + 4,096) h rounds to the table's number.
+end to end. Shapes: those of the 1.7B, 16B and 70B models are in a user's script (issue 1571 of
+NVIDIA/Megatron-LM), the 177B one is GPT-3's; the other five are solved from the number of
+parameters in multiples of 1,024 channels (heads of 128, MLP four times as wide, biases, learned
+positions, untied output layer): 12 L h^2 + 13 L h + (2 x 131,072 + 4,096) h, rounded as the table.
 
-What the table does not say, and what is assumed here, by rule: one micro-batch where there is no
-pipeline (nothing else would hide the gradients), else micro-batches of one sequence and virtual
-stages of one layer each; no recomputation; sequence parallelism; all overlaps, as the README says.
+What the table does not say is assumed by rule: one micro-batch where there is no pipeline (nothing
+else would hide the gradients), else micro-batches of one sequence and virtual stages of one layer
+each; no recomputation; sequence parallelism; all overlaps, as the README says.
 """
 
 from dataclasses import dataclass

@@ -87,10 +87,11 @@ def make_plan(recipe: Recipe) -> Plan:
     """
     _check_layout(recipe.pretrain)
     tokens = open_tokens(recipe.tokens, verify=False)
-    padded = _padded_vocab_size(tokens, f"{recipe.tokens}")
+    padded = int(tokens.facts["padded_vocab_size"])
     tensor = recipe.pretrain.parallel.tensor
     _divides("pretrain.parallel.tensor", tensor, "the padded vocabulary", padded)
     shape, training = recipe.pretrain.model, recipe.pretrain.training
+    _check_padded_vocabulary(tokens, f"{recipe.tokens}")
     splits = tokens.facts["splits"]
     available, valid = int(splits["train"]["tokens"]), int(splits["valid"]["tokens"])
     needed = shape.sequence_length + 1
@@ -127,9 +128,9 @@ def make_plan(recipe: Recipe) -> Plan:
     )
 
 
-def _padded_vocab_size(tokens: Manifest, where: str) -> int:
-    """Rows of the model's embedding. Every id must have one, and no layout may change their
-    number: so a multiple of VOCAB_MULTIPLE, not below the tokenizer's size."""
+def _check_padded_vocabulary(tokens: Manifest, where: str) -> None:
+    """Every id must have a row in the model's embedding, and no layout may change the number of
+    rows: so it is a multiple of VOCAB_MULTIPLE, not below the tokenizer's size."""
     padded, size = int(tokens.facts["padded_vocab_size"]), int(tokens.facts["vocab_size"])
     if padded < size or padded % VOCAB_MULTIPLE:
         raise UserError(
@@ -137,7 +138,6 @@ def _padded_vocab_size(tokens: Manifest, where: str) -> int:
             f"a multiple of {VOCAB_MULTIPLE:,}, at least the tokenizer's {size:,} ids",
             "encode the corpus again: gristmill tokenizer encode RECIPE --force",
         )  # fmt: skip
-    return padded
 
 
 def describe(plan: Plan) -> str:

@@ -20,7 +20,7 @@ def check(target: Path, arguments: Sequence[str]) -> str:
     recipe = load_recipe(target, overrides)
     plan = make_plan(recipe)
     check_gpus(recipe.pretrain, machine)
-    check_disk(recipe.pretrain, plan.padded_vocab_size, recipe.run_directory)
+    check_disk(recipe.pretrain, plan.padded_vocab_size, recipe.run_directory, machine)
     check_host_memory(recipe.pretrain, plan.padded_vocab_size, machine)
     built = built_parameters(recipe.pretrain, plan.padded_vocab_size)
     return f"{describe(plan)}\n{report(plan, machine, built)}"

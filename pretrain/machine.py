@@ -18,6 +18,7 @@ from pretrain.memory import checkpoint_bytes, estimate_memory, largest
 _NUMBERS = {
     "gpus": "whole number above 0",
     "price": "dollars for one GPU and hour, above 0",
+    "disk_gigabytes": "free space where the run will lie, above 0",
     "save_gigabytes_per_second": "speed at which all processes together save, above 0",
 }
 
@@ -30,6 +31,8 @@ class Machine:
     gpu: Hardware | None = None
     price: float | None = None
     """Dollars for one GPU and hour"""
+    disk_gigabytes: float | None = None
+    """Free where the run will lie; None: what this machine says of `run.root`"""
     save_gigabytes_per_second: float | None = None
     """Of all processes together, to where the run lies"""
 
@@ -54,6 +57,7 @@ def parse_machine(arguments: Sequence[str]) -> tuple[Machine, list[str]]:
         gpus=None if gpus is None else int(gpus),
         gpu=gpu,
         price=values.get("price"),
+        disk_gigabytes=values.get("disk_gigabytes"),
         save_gigabytes_per_second=values.get("save_gigabytes_per_second"),
     ), others
 
@@ -90,15 +94,18 @@ def _fitting_data(parallel: Parallel, gpus: int, pretrain: Pretrain) -> str:
     return hint
 
 
-def check_disk(pretrain: Pretrain, padded_vocab_size: int, directory: Path) -> int:
-    """The bytes of all checkpoints that lie there at once, with the one being written.
-
-    Raises `UserError` if the file system of `directory` has no room for them.
-    """
+def check_disk(
+    pretrain: Pretrain, padded_vocab_size: int, directory: Path, machine: Machine
+) -> None:
+    """Raise `UserError` unless there is room for all checkpoints that lie in `directory` at once,
+    with the one being written."""
     each = checkpoint_bytes(pretrain, padded_vocab_size)
     needed = each * checkpoints_held(pretrain)
-    present = next(path for path in (directory, *directory.parents) if path.exists())
-    free = shutil.disk_usage(present).free
+    if machine.disk_gigabytes is None:
+        present = next(path for path in (directory, *directory.parents) if path.exists())
+        free = float(shutil.disk_usage(present).free)
+    else:
+        free = machine.disk_gigabytes * 1e9
     if needed > free:
         keep = pretrain.checkpoint
         raise UserError(
@@ -108,9 +115,8 @@ def check_disk(pretrain: Pretrain, padded_vocab_size: int, directory: Path) -> i
             f"{each / 1e9:,.1f} GB (checkpoint.keep = {keep.keep}, permanent ones, and the one "
             "being written)",
             "a run.root on a larger file system, a smaller checkpoint.keep, or a larger "
-            "checkpoint.permanent_interval_iterations",
+            "checkpoint.permanent_interval_iterations; disk_gigabytes= if it lies elsewhere",
         )
-    return needed
 
 
 def checkpoints_held(pretrain: Pretrain) -> int:
