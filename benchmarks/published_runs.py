@@ -4,8 +4,9 @@ Megatron-LM's table of nine models on H100 (README and images/model_table.png of
 vocabulary 131,072, sequences of 4,096, 48 data ranks, TFLOP/s of each GPU by Megatron's formula,
 end to end. Shapes: those of the 1.7B, 16B and 70B models are in a user's script (issue 1571 of
 NVIDIA/Megatron-LM), the 177B one is GPT-3's; the other five are solved from the number of
-parameters in multiples of 1,024 channels (heads of 128, MLP four times as wide, biases, learned
-positions, untied output layer): 12 L h^2 + 13 L h + (2 x 131,072 + 4,096) h, rounded as the table.
+parameters in multiples of 1,024 channels (heads of 128, MLP four times as wide, biases, output
+layer untied): 12 L h^2 + 13 L h + 2 x 131,072 h. By it the 32B model has 31.48 and the 462B model
+461.48: the table's number if it was rounded to a decimal first.
 
 What the table does not say is assumed by rule: one micro-batch where there is no pipeline (nothing
 else would hide the gradients), else micro-batches of one sequence and virtual stages of one layer
@@ -42,7 +43,7 @@ class PublishedRun:
     def parameters(self) -> float:
         """By the shape."""
         h, layers = self.hidden_size, self.layers
-        return 12 * layers * h**2 + 13 * layers * h + (2 * VOCABULARY + SEQUENCE_LENGTH) * h
+        return 12 * layers * h**2 + 13 * layers * h + 2 * VOCABULARY * h
 
     @property
     def flops(self) -> float:
