@@ -21,7 +21,8 @@ from torch.utils._pytree import tree_leaves
 from pretrain import model, optimizer, parallel
 from pretrain.batch import MicroBatch
 from pretrain.config import Pretrain
-from pretrain.iteration import pass_through
+from pretrain.iteration import train_iteration
+from pretrain.judge import Judge
 
 DOCUMENT_TOKENS = 64
 
@@ -65,17 +66,15 @@ def peak_bytes(table: dict[str, Any], padded_vocab_size: int) -> int:
     count = training.batch_size // (training.micro_batch_size * pretrain.parallel.data)
     with LiveTensors() as live:
         stage = model.build(pretrain, padded_vocab_size, 1, world)
-        adam = optimizer.build(training, stage)
+        judge = Judge(pretrain.stability, training, world.device)
+        adam = optimizer.build(training, stage, judge.loss_scale)
         live.peak = live.now  # building needs less, and is over
         for _ in range(2):
-            for wrapped in stage.wrapped:
-                wrapped.zero_grad_buffer()
-            adam.zero_grad()
-            pass_through(
-                stage, _batches(pretrain, padded_vocab_size, count), num_micro_batches=count,
-                micro_batch_size=training.micro_batch_size, backward=True,
+            train_iteration(
+                stage, adam, judge, _batches(pretrain, padded_vocab_size, count),
+                num_micro_batches=count, micro_batch_size=training.micro_batch_size,
+                sequence_length=pretrain.model.sequence_length, learning_rate=1e-3, world=world,
             )  # fmt: skip
-            adam.step()
     return live.peak
 
 

@@ -31,7 +31,7 @@ class Memory:
     passing: int
     """The rest of the worst moment: logits and loss, one layer's backward pass, buffers"""
     update: int
-    """Temporaries of the optimizer's step, when activations are gone"""
+    """Temporaries of the optimizer's step (Muon's), when activations are gone"""
 
     @property
     def total(self) -> int:
@@ -45,9 +45,9 @@ def estimate_memory(
 ) -> tuple[Memory, ...]:
     """Of each pipeline stage, in order.
 
-    Gradients are float32. The distributed optimizer divides its state over the data ranks: AdamW's
-    two float32 moments (Muon's one, for the layers' matrices), and a float32 copy of 16-bit
-    weights. Experts' state is divided over the ranks that hold the same experts.
+    Gradients are float32. The distributed optimizer divides its state over the data ranks: two
+    float32 moments (Muon's matrices have room for both too), and a float32 copy of 16-bit weights.
+    Experts' state is divided over the ranks that hold the same experts.
     """
     return tuple(
         _stage(pretrain, padded_vocab_size, device, stage)
@@ -61,7 +61,7 @@ def largest(stages: tuple[Memory, ...]) -> Memory:
 
 
 def checkpoint_bytes(pretrain: Pretrain, padded_vocab_size: int) -> int:
-    """One checkpoint of the whole run: weights, their float32 copy, the optimizer's state."""
+    """One checkpoint of the whole run: weights, their float32 copy, two moments."""
     shape, parallel = pretrain.model, pretrain.parallel
     whole = parallel.model_copy(
         update={
@@ -70,10 +70,8 @@ def checkpoint_bytes(pretrain: Pretrain, padded_vocab_size: int) -> int:
         }
     )  # fmt: skip
     parameters = rank_parameters(shape, whole, padded_vocab_size, 0)
-    moments = 8 * parameters.total - 4 * _with_one_moment(pretrain, parameters.matrices)
     # The float32 weights are written beside the model's own, also where these are float32.
-    width = WEIGHT_BYTES[pretrain.training.precision]
-    return (width + 4) * parameters.total + moments
+    return (WEIGHT_BYTES[pretrain.training.precision] + 12) * parameters.total
 
 
 def _stage(pretrain: Pretrain, padded_vocab_size: int, device: Device, stage: int) -> Memory:
@@ -88,7 +86,6 @@ def _stage(pretrain: Pretrain, padded_vocab_size: int, device: Device, stage: in
     if training.precision == "fp8":
         weights += 2 * (parameters.matrices + parameters.experts)
     state = 8 if width == 4 else 12
-    shard = state * parameters.dense - 4 * _with_one_moment(pretrain, parameters.matrices)
     layers = stage_layers(shape, parallel)[stage]
     micro_batches = training.batch_size // (training.micro_batch_size * parallel.data)
     held = in_flight(parallel, stage, micro_batches)
@@ -109,10 +106,10 @@ def _stage(pretrain: Pretrain, padded_vocab_size: int, device: Device, stage: in
         stage=stage,
         weights=weights,
         gradients=4 * parameters.total,
-        optimizer=shard // copies + state * parameters.experts // expert_copies,
+        optimizer=state * (parameters.dense // copies + parameters.experts // expert_copies),
         activations=int(held * layers * kept),
         passing=int(passing),
-        update=4 * (parameters.dense // copies + parameters.experts // expert_copies),
+        update=_orthogonalisation(pretrain, device) if training.optimizer == "muon" else 0,
     )
 
 
@@ -228,5 +225,16 @@ def _tokens(pretrain: Pretrain) -> int:
     return pretrain.training.micro_batch_size * longest // pretrain.parallel.context
 
 
-def _with_one_moment(pretrain: Pretrain, matrices: int) -> int:
-    return matrices if pretrain.training.optimizer == "muon" else 0
+def _orthogonalisation(pretrain: Pretrain, device: Device) -> int:
+    """Muon's largest matrix (an MLP's, gate and up apart), gathered from all tensor ranks: its
+    parts, the answer, and four matrices of the iteration, in bfloat16 on GPUs. AdamW makes no
+    temporaries."""
+    shape = pretrain.model
+    width = shape.ffn_size
+    if shape.experts.count:
+        width = max(shape.hidden_size, shape.experts.ffn_size or shape.ffn_size)
+    numbers = shape.hidden_size * width
+    gates = 2 if shape.activation == "swiglu" else 1
+    gathered = gates if pretrain.parallel.tensor > 1 and not shape.experts.count else 0
+    answer = gates / pretrain.parallel.tensor
+    return int(numbers * (4 * (gathered + answer + 1) + 4 * (2 if device == "cuda" else 4)))

@@ -77,12 +77,3 @@ def test_a_checkpoint_holds_weights_their_copy_and_two_moments(precision: str, e
     pretrain = pretrain_of(training={"precision": precision}, parallel={"tensor": 2, "data": 2})
     parameters = flops.total_parameters(pretrain.model, 1024)
     assert checkpoint_bytes(pretrain, 1024) == each * parameters
-
-
-def test_muon_keeps_one_moment_of_the_layers_matrices() -> None:
-    adam, muon = (
-        largest(estimate_memory(pretrain_of(training={"optimizer": name}), 1024, "cpu"))
-        for name in ("adamw", "muon")
-    )
-    matrices = rank_parameters(Pretrain().model, Pretrain().parallel, 1024, 0).matrices
-    assert adam.optimizer - muon.optimizer == 4 * matrices
