@@ -126,8 +126,10 @@ def test_the_report_of_seventy_billion_parameters(tmp_path: Path) -> None:
         "virtual_stages=1", "data=1", "sequence=false", "recompute=none")]  # fmt: skip
     plan = make_plan(load_recipe(write_seventy_billion(tmp_path), arguments))
     text = report(plan, Machine(32, hardware("h100"), 2.5), None)
-    for words in ("does not fit: 113.6 GB", "fits with pretrain.parallel.", "MFU",
-                  "GPU hours x $2.5 = $", "GB each", "web: 2,000,000,000 training tokens", "learning rate", "unverified"):  # fmt: skip
+    for words in (
+        "does not fit: 113.6 GB", "fits with pretrain.parallel.", "MFU", "GPU hours x $2.5 = $",
+        "GB each", "web: 2,000,000,000 training tokens", "learning rate", "unverified",
+    ):  # fmt: skip
         assert words in text, text
 
 
