@@ -42,11 +42,11 @@ def run_command(
 
 @app.command("check")
 def check_command(target: Target, overrides: Overrides = None) -> None:
-    """Check a recipe against its encoded corpus and print the plan; starts nothing."""
-    from launch.recipe import load_recipe
-    from pretrain.check import describe, make_plan
+    """Check a recipe against its corpus and a machine (gpus=64 kind=h100 price=2.5
+    save_gigabytes_per_second=10) and print the plan; starts nothing."""
+    from pretrain.check_command import check
 
-    print(describe(make_plan(load_recipe(target, overrides or ()))))
+    print(check(target, overrides or ()))
 
 
 @app.command("index")

@@ -12,8 +12,12 @@ from launch.recipe import Recipe
 from pretrain import branch, flops
 from pretrain.config import Parallel
 from pretrain.contract import FLOPS_CONVENTION, Layout, RunResult, Status
+from pretrain.follow import check_installed
 from pretrain.layout_rules import check_layout
-from tokenizer.contract import open_tokens
+from pretrain.memory import estimate_memory, largest
+from pretrain.schedule import first_sample
+from pretrain.sources import SourceCoverage, coverage, order_stages, positions_before
+from tokenizer.contract import VOCAB_MULTIPLE, open_tokens
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,8 @@ class Plan:
     tokens_per_byte: float  # of the validation split, end-of-document tokens included
     wanted_tokens: int
     epochs: float
+    coverage: tuple[SourceCoverage, ...]
+    """What each stage takes from each source"""
 
     @property
     def config(self) -> dict[str, object]:
@@ -89,6 +95,7 @@ def make_plan(recipe: Recipe) -> Plan:
     padded = int(tokens.facts["padded_vocab_size"])
     check_layout(recipe.pretrain, padded)
     shape, training = recipe.pretrain.model, recipe.pretrain.training
+    _check_padded_vocabulary(tokens, f"{recipe.tokens}")
     splits = tokens.facts["splits"]
     available, valid = int(splits["train"]["tokens"]), int(splits["valid"]["tokens"])
     needed = shape.sequence_length + 1
@@ -102,17 +109,10 @@ def make_plan(recipe: Recipe) -> Plan:
             f"{recipe.tokens}: valid", f"{valid} tokens", "at least 2 to measure a loss on",
             "a larger dataprep.valid_fraction",
         )  # fmt: skip
-    wanted = training.iterations * training.batch_size * shape.sequence_length
-    epochs = wanted / available
-    if epochs > training.epochs_max:
-        most = int(training.epochs_max * available / training.batch_size / shape.sequence_length)
-        raise UserError(
-            "pretrain.training.iterations",
-            f"{training.iterations:,}, which read the {available:,} training tokens "
-            f"{epochs:.2f} times",
-            f"at most {training.epochs_max:g} times (pretrain.training.epochs_max)",
-            f"at most {most:,} iterations, or a larger corpus",
-        )
+    covered = coverage(recipe.pretrain, tokens.facts)
+    stages = order_stages(recipe.pretrain, tokens.facts)
+    wanted = positions_before(stages, first_sample(training, training.iterations))
+    check_installed(recipe.pretrain.metrics)
     branch.origin(recipe, tokens)
     return Plan(
         recipe=recipe,
@@ -122,8 +122,21 @@ def make_plan(recipe: Recipe) -> Plan:
         valid_tokens=valid,
         tokens_per_byte=valid / int(splits["valid"]["text_bytes"]),
         wanted_tokens=wanted,
-        epochs=epochs,
+        epochs=wanted / available,
+        coverage=covered,
     )
+
+
+def _check_padded_vocabulary(tokens: Manifest, where: str) -> None:
+    """Every id must have a row in the model's embedding, and no layout may change the number of
+    rows: so it is a multiple of VOCAB_MULTIPLE, not below the tokenizer's size."""
+    padded, size = int(tokens.facts["padded_vocab_size"]), int(tokens.facts["vocab_size"])
+    if padded < size or padded % VOCAB_MULTIPLE:
+        raise UserError(
+            f"{where}: padded_vocab_size", f"{padded:,}",
+            f"a multiple of {VOCAB_MULTIPLE:,}, at least the tokenizer's {size:,} ids",
+            "encode the corpus again: gristmill tokenizer encode RECIPE --force",
+        )  # fmt: skip
 
 
 def describe(plan: Plan) -> str:
@@ -131,7 +144,7 @@ def describe(plan: Plan) -> str:
     recipe, result = plan.recipe, plan.result("running")
     shape, parallel = recipe.pretrain.model, recipe.pretrain.parallel
     training = recipe.pretrain.training
-    memory = flops.estimate_memory(recipe.pretrain, plan.padded_vocab_size)
+    memory = largest(estimate_memory(recipe.pretrain, plan.padded_vocab_size, "cpu"))
     megabytes = [
         f"{name} {getattr(memory, name) / 1e6:,.0f}"
         for name in ("weights", "gradients", "optimizer", "activations")

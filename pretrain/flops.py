@@ -3,9 +3,7 @@
 The tests compare the first with the built model, to the unit.
 """
 
-from dataclasses import dataclass
-
-from pretrain.config import Model, Pretrain
+from pretrain.config import Model
 
 
 def layer_parameters(shape: Model) -> int:
@@ -74,47 +72,3 @@ def _norm(shape: Model, size: int) -> int:
 
 def _vocabulary(shape: Model, padded_vocab_size: int) -> int:
     return (1 if shape.tied_embeddings else 2) * padded_vocab_size * shape.hidden_size
-
-
-@dataclass(frozen=True)
-class Memory:
-    """Bytes of one process, the one that needs most."""
-
-    weights: int
-    gradients: int
-    optimizer: int
-    activations: int
-
-    @property
-    def total(self) -> int:
-        """All of it, without the libraries themselves (about 0.4 GB on a CPU)."""
-        return self.weights + self.gradients + self.optimizer + self.activations
-
-
-def estimate_memory(pretrain: Pretrain, padded_vocab_size: int) -> Memory:
-    """What the largest process needs: the first stage's layers and the last stage's output layer.
-
-    Gradients are float32. The optimizer holds two float32 moments, and a float32 copy of bf16
-    weights, divided over the data ranks. Activations are those of 1F1B, as many micro-batches as
-    there are stages: per layer 34 bytes per position and channel in 16 bit (Korthikanti et al.
-    2022, arXiv:2205.05198, eq. 1, without dropout's and softmax's part), twice that in float32,
-    divided by tensor except for the two norms' inputs; and four copies of the logits.
-    """
-    shape, parallel, training = pretrain.model, pretrain.parallel, pretrain.training
-    stage_layers = shape.layers // parallel.pipeline
-    ends = 2 if parallel.pipeline == 1 and not shape.tied_embeddings else 1
-    vocabulary = ends * padded_vocab_size * shape.hidden_size
-    norms = (2 * stage_layers + 1) * shape.hidden_size
-    layers = stage_layers * (layer_parameters(shape) - 2 * shape.hidden_size)
-    parameters = (layers + vocabulary) // parallel.tensor + norms
-    width = 2 if training.precision == "bf16" else 4
-    positions = training.micro_batch_size * shape.sequence_length
-    per_layer = positions * shape.hidden_size * (10 + 24 / parallel.tensor) * width / 2
-    logits = 4 * positions * padded_vocab_size / parallel.tensor * 4
-    held = min(parallel.pipeline, training.batch_size // training.micro_batch_size)
-    return Memory(
-        weights=parameters * width,
-        gradients=parameters * 4,
-        optimizer=parameters * (8 if width == 4 else 12) // parallel.data,
-        activations=int(held * stage_layers * per_layer + logits),
-    )

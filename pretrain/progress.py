@@ -5,10 +5,13 @@ import contextlib
 import time
 from collections.abc import Iterator
 
+import torch
+
 from launch.log import get_logger
 from pretrain.check import Plan
 from pretrain.device_memory import memory_bytes
 from pretrain.flops import training_flops
+from pretrain.hardware import peak_teraflops
 from pretrain.judge import Seen
 from pretrain.measure import mfu, peak_of_device
 from pretrain.metrics import Metrics
@@ -28,6 +31,10 @@ class Progress:
         self._metrics = metrics
         self._world = world
         self._last_text = time.monotonic()
+        self._known_peak = None
+        if world.device.type == "cuda":
+            name = torch.cuda.get_device_name(world.device)
+            self._known_peak = peak_teraflops(name, plan.recipe.pretrain.training.precision)
         self._stages = order_stages(plan.recipe.pretrain, plan.tokens.facts)
         self.restart(done)
 
@@ -77,7 +84,7 @@ class Progress:
 
     def _mfu(self, tokens: int, seconds: float) -> float | None:
         pretrain = self._plan.recipe.pretrain
-        peak = peak_of_device(pretrain.metrics, self._world.device.type, None)
+        peak = peak_of_device(pretrain.metrics, self._world.device.type, self._known_peak)
         flops = training_flops(pretrain.model, self._plan.padded_vocab_size, tokens)
         return mfu(flops, seconds, self._world.size, peak)
 

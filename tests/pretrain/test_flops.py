@@ -8,7 +8,7 @@ import pytest
 
 from launch.recipe import Recipe
 from pretrain import flops
-from pretrain.config import Model, Pretrain
+from pretrain.config import Model
 
 # Llama 2 7B (arXiv:2307.09288; 6,738,415,616 parameters in its published weights).
 LLAMA_2_7B = Model(
@@ -51,21 +51,3 @@ def test_matrix_products_are_those_that_torch_counts(
     scores = 12 * model.layers * model.hidden_size * model.sequence_length
     counted = flops.training_flops(model, 1024, 1) - scores  # forward and twice that backward
     assert found["operations"] * 3 == counted * model.sequence_length
-
-
-def test_memory_shrinks_where_the_layout_divides_it() -> None:
-    def memory(**parallel: int) -> flops.Memory:
-        pretrain = Pretrain.model_validate({"parallel": parallel})
-        return flops.estimate_memory(pretrain, 8192)
-
-    one, tensor, data = memory(), memory(tensor=2), memory(data=2)
-    assert tensor.weights < 0.51 * one.weights
-    assert data.weights == one.weights
-    assert data.optimizer == one.optimizer // 2
-    assert memory(pipeline=2).weights < one.weights
-
-
-def test_weights_of_a_single_process_are_those_of_its_parameters() -> None:
-    pretrain = Pretrain()
-    counted = flops.total_parameters(pretrain.model, 8192) * 4
-    assert flops.estimate_memory(pretrain, 8192).weights == counted
