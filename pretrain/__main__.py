@@ -51,6 +51,14 @@ def evaluate_command(target: Target) -> None:
     launcher.evaluate(target)
 
 
+@app.command("record-traces", hidden=True)
+def record_traces_command(listing: Target) -> None:
+    """One rank that records the traces of a list of jobs; `compare` and `qualify` start it."""
+    from pretrain import trace_worker
+
+    _leave(trace_worker.main(listing))
+
+
 def _leave(exit_code: int) -> None:
     # Everything is on disk. To take torch, Megatron-core and gloo's threads apart would cost 1 s
     # for one process and 2 to 3 s for four on two cores (2026-11-21).
