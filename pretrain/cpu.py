@@ -1,7 +1,7 @@
 """Megatron-core on processes without a GPU: the few places that insist on CUDA, answered.
 
-Nothing here runs where CUDA is available. `patch` changes functions of torch for the whole process,
-so only a trainer calls it (`parallel.start`), never the launcher or a library user.
+Nothing here runs where CUDA is available. `patch` changes functions of torch and Megatron for the
+whole process, so only a trainer calls it (`parallel.start`), never the launcher or a library user.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,6 @@ import torch
 
 from pretrain import megatron
 
-_FACTORIES = ("tensor", "zeros", "ones", "empty", "full", "arange", "empty_like")
 _CUDA_TYPES = {
     torch.float32: "torch.cuda.FloatTensor",
     torch.float16: "torch.cuda.HalfTensor",
@@ -23,32 +22,49 @@ _CUDA_TYPES = {
 def patch() -> None:
     """Make Megatron-core work on CPU tensors. Doing it again changes nothing."""
     assert not torch.cuda.is_available(), "the CPU mode would hide the GPU"
-    if getattr(torch.cuda.current_device, "_gristmill", False):
-        return
-
-    def current_device() -> torch.device:
-        return torch.device("cpu")
-
-    current_device._gristmill = True  # type: ignore[attr-defined]
-    # Buffers of the communication and of the optimizer are made on "the current CUDA device".
-    torch.cuda.current_device = current_device  # type: ignore[assignment]
-    # Called after pipeline sends and before checkpoints; a CPU has nothing to wait for.
-    torch.cuda.synchronize = _nothing  # type: ignore[assignment]
-    torch.cuda.empty_cache = _nothing
-    # Scalars of the schedules, of gradient clipping and of the optimizer say device="cuda".
-    for name in _FACTORIES:
-        setattr(torch, name, _on_cpu(getattr(torch, name)))
-    # Tied embeddings and loaded optimizer states are moved "to the GPU".
-    torch.Tensor.cuda = _itself  # type: ignore[assignment,method-assign]
-    # The distributed optimizer and gradient clipping compare the names of tensor types.
-    torch.Tensor.type = _cuda_type(torch.Tensor.type)  # type: ignore[method-assign]
-    # On a CPU torch sums the squares of a float32 tensor in float32: the norm of a gradient of 3M
-    # numbers was 5e-5 too small, and another under each layout (2026-11-21).
-    megatron.clip_grads.l2_norm_impl = _norm
+    if torch.cuda.synchronize is not _nothing:
+        for owner, name, replacement in patches():
+            setattr(owner, name, replacement)
 
 
-def _nothing(*_arguments: object) -> None:
+def patches() -> list[tuple[Any, str, Any]]:
+    """What is replaced: owner, attribute, replacement. A test asks of each if it is still needed:
+    without it a run of pipeline 2 x data 2 with experts, or its recomputation, must fail."""
+    random = megatron.tensor_parallel.random
+    dispatcher = megatron.MoEAlltoAllTokenDispatcher
+    return [
+        # Buffers of the communication and of the optimizer are made on "the current CUDA device".
+        (torch.cuda, "current_device", lambda: torch.device("cpu")),
+        # Called after pipeline sends; a CPU has nothing to wait for.
+        (torch.cuda, "synchronize", _nothing),
+        # Scalars of the schedules, of clipping and of the optimizer say device="cuda".
+        *((torch, name, _on_cpu(getattr(torch, name))) for name in ("tensor", "zeros", "empty")),
+        # Tied embeddings and loaded optimizer states are moved "to the GPU".
+        (torch.Tensor, "cuda", _itself),
+        # The distributed optimizer and gradient clipping compare the names of tensor types.
+        (torch.Tensor, "type", _cuda_type(torch.Tensor.type)),
+        # On a CPU torch sums the squares of a float32 tensor in float32: the norm of a gradient of
+        # 3M numbers was 5e-5 too small, and another under each layout (2026-11-21).
+        (megatron.clip_grads, "l2_norm_impl", _norm),
+        # Recomputation would restore the state of the GPU's generator; nothing here draws numbers.
+        (random, "_get_cuda_rng_state", _nothing),
+        (random, "_set_cuda_rng_state", _nothing),
+        # The experts' dispatcher copies numbers of tokens to the host on a CUDA stream of its own.
+        (dispatcher, "cuda_dtoh_stream", "none"),
+        (dispatcher, "_maybe_dtoh_and_synchronize", _splits_as_lists),
+    ]
+
+
+def _nothing(*_arguments: object, **_options: object) -> None:
     return None
+
+
+def _splits_as_lists(dispatcher: Any, point: str, tokens_per_expert: Any = None) -> Any:
+    # gloo takes the sizes of an exchange as lists of numbers, NCCL as tensors too.
+    for name in ("input_splits", "output_splits") if point == dispatcher.cuda_dtoh_point else ():
+        splits = getattr(dispatcher, name)
+        setattr(dispatcher, name, None if splits is None else splits.tolist())
+    return tokens_per_expert
 
 
 def _norm(
@@ -66,8 +82,7 @@ def _itself(tensor: torch.Tensor, *_arguments: object, **_options: object) -> to
 def _on_cpu(factory: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
     @wraps(factory)
     def make(*arguments: Any, **options: Any) -> torch.Tensor:
-        device = options.get("device")
-        if isinstance(device, str) and device.startswith("cuda"):
+        if options.get("device") == "cuda":
             options["device"] = "cpu"
         return factory(*arguments, **options)
 

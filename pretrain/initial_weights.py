@@ -15,7 +15,9 @@ from pretrain.megatron import GPTModel, tensor_parallel
 from pretrain.parallel import World
 
 _LAYER = re.compile(r"decoder\.layers\.(\d+)\.")
-# The dimension that tensor parallelism divides, by the matrix's place.
+# An expert is a module of its own, or (Transformer Engine's grouped ones) a numbered matrix.
+_EXPERT = re.compile(r"(experts\.local_experts\.)(\d+)(?=\.)|(experts\.linear_fc.\.weight)(\d+)$")
+# The dimension that tensor parallelism divides, by the matrix's place; the others are copied.
 _DIVIDED_DIMENSION = {
     "word_embeddings": 0,
     "output_layer": 0,
@@ -24,50 +26,73 @@ _DIVIDED_DIMENSION = {
     "linear_proj": 1,
     "linear_fc2": 1,
 }
+_COPIED = ("router",)
 _WRITES_TO_RESIDUAL = ("linear_proj", "linear_fc2")
 
 
 def initialise(model: GPTModel, shape: Model, seed: int, world: World) -> None:
-    """Fill the parameters of one pipeline stage, and mark those that tensor ranks divide.
+    """Fill the parameters of one piece of the model, and mark those that tensor ranks divide.
 
-    Norms become 1. Matrices are normal with `shape.init_std`, those that write to the residual
-    stream with `init_std / sqrt(2 * layers)` (Radford et al. 2019, section 2.3). The output layer
-    of a tied model is the embedding again, also on another pipeline stage.
+    Norms become 1, their biases 0. Matrices are normal with `shape.init_std`, those that write to
+    the residual stream with `init_std / sqrt(2 * layers)` (Radford et al. 2019, section 2.3). The
+    output layer of a tied model is the embedding again, also on another pipeline stage.
     """
     for name, parameter in model.named_parameters():
         if parameter.dim() == 1:
-            parameter.data.fill_(1.0)
+            parameter.data.fill_(0.0 if name.endswith("bias") else 1.0)
             continue
         place = name.split(".")[-2]
-        dimension = _DIVIDED_DIMENSION[place]
-        # The optimizer counts a divided matrix on every tensor rank, a copied one only once.
-        tensor_parallel.set_tensor_model_parallel_attributes(parameter, True, dimension, 1)
         size = list(parameter.shape)
-        size[dimension] *= world.tensor_size
+        dimension = _DIVIDED_DIMENSION.get(place)
+        if dimension is None:
+            assert place in _COPIED, name
+        else:
+            # The optimizer counts a divided matrix on every tensor rank, a copied one only once.
+            _mark_as_divided(parameter, dimension)
+            size[dimension] *= world.tensor_size
         std = shape.init_std
         if place in _WRITES_TO_RESIDUAL:
             std /= (2 * shape.layers) ** 0.5
         whole = torch.empty(size, dtype=torch.float32, device="cpu")
-        whole.normal_(0.0, std, generator=_generator(seed, _global_name(model, name, shape)))
-        parameter.data.copy_(_part(whole, place, dimension, world))
+        whole.normal_(0.0, std, generator=_generator(seed, _global_name(model, name, shape, world)))
+        if dimension is not None:
+            gated = place == "linear_fc1" and shape.activation == "swiglu"
+            whole = _part(whole, dimension, world, gated)
+        parameter.data.copy_(whole)
 
 
-def _part(whole: torch.Tensor, place: str, dimension: int, world: World) -> torch.Tensor:
-    if place == "linear_fc1":
+def _mark_as_divided(parameter: torch.nn.Parameter, dimension: int) -> None:
+    if not getattr(parameter, "tensor_model_parallel", False):  # Transformer Engine marks its own
+        tensor_parallel.set_tensor_model_parallel_attributes(parameter, True, dimension, 1)
+
+
+def _part(whole: torch.Tensor, dimension: int, world: World, gated: bool) -> torch.Tensor:
+    if gated:
         # Gate and up projection lie above each other, and each is divided.
         halves = whole.chunk(2, dim=0)
         return torch.cat([half.chunk(world.tensor_size)[world.tensor_rank] for half in halves])
     return whole.chunk(world.tensor_size, dim=dimension)[world.tensor_rank]
 
 
-def _global_name(model: GPTModel, name: str, shape: Model) -> str:
+def _global_name(model: GPTModel, name: str, shape: Model, world: World) -> str:
+    """The matrix's name in the whole model: layers counted over all stages, experts over all
+    expert ranks."""
     if name == "output_layer.weight" and shape.tied_embeddings:
         return "embedding.word_embeddings.weight"
     match = _LAYER.match(name)
     if match is None:
         return name
     number = model.decoder.layers[int(match[1])].layer_number - 1  # over all stages, from 0
-    return f"decoder.layers.{number}.{name[match.end() :]}"
+    first = world.expert_rank * shape.experts.count // world.expert_size
+    rest = _EXPERT.sub(lambda m: _expert_name(m, first), name[match.end() :])
+    return f"decoder.layers.{number}.{rest}"
+
+
+def _expert_name(match: re.Match[str], first: int) -> str:
+    if match[1]:
+        return f"{match[1]}{first + int(match[2])}"
+    place = match[3].removeprefix("experts.")
+    return f"experts.local_experts.{first + int(match[4])}.{place}"
 
 
 def _generator(seed: int, name: str) -> torch.Generator:

@@ -5,6 +5,7 @@ not do by itself without Transformer Engine or Apex, is settled here.
 """
 
 import contextlib
+import importlib.util
 import queue
 import warnings
 from collections.abc import Iterator
@@ -54,11 +55,26 @@ with _quiet_and_light():
         finalize_model_grads,
     )
     from megatron.core.models.gpt import GPTModel
-    from megatron.core.models.gpt.gpt_layer_specs import get_gpt_layer_local_spec
+    from megatron.core.models.gpt.gpt_layer_specs import (
+        get_gpt_layer_local_spec,
+        get_gpt_layer_with_transformer_engine_spec,
+    )
     from megatron.core.optimizer import OptimizerConfig, clip_grads, distrib_optimizer
+    from megatron.core.packed_seq_params import PackedSeqParams
     from megatron.core.pipeline_parallel import get_forward_backward_func
     from megatron.core.transformer.module import Float16Module, MegatronModule
+    from megatron.core.transformer.moe import moe_utils
+    from megatron.core.transformer.moe.token_dispatcher import MoEAlltoAllTokenDispatcher
+    from megatron.core.transformer.transformer_block import (
+        TransformerBlockSubmodules,
+        get_num_layers_to_build,
+    )
     from megatron.core.transformer.transformer_config import TransformerConfig
+    from megatron.core.utils import get_batch_on_this_cp_rank
+
+# Without Transformer Engine 0.16.1 never defines the name, and the router fails on asking for it.
+if not hasattr(moe_utils, "te_general_gemm"):
+    moe_utils.te_general_gemm = None
 
 __all__ = [
     "BlendedMegatronDatasetBuilder",
@@ -70,19 +86,31 @@ __all__ = [
     "GPTModel",
     "IndexedDataset",
     "MegatronModule",
+    "MoEAlltoAllTokenDispatcher",
     "OptimizerConfig",
+    "PackedSeqParams",
     "ShardedObject",
+    "TransformerBlockSubmodules",
     "TransformerConfig",
     "clip_grads",
     "finalize_model_grads",
+    "get_batch_on_this_cp_rank",
     "get_forward_backward_func",
     "get_gpt_layer_local_spec",
+    "get_gpt_layer_with_transformer_engine_spec",
+    "get_num_layers_to_build",
+    "has_transformer_engine",
     "load_checkpoint",
     "make_optimizer",
     "parallel_state",
     "save_checkpoint",
     "tensor_parallel",
 ]
+
+
+def has_transformer_engine() -> bool:
+    """Whether Transformer Engine's layers can be used: it is installed, and there is a GPU."""
+    return torch.cuda.is_available() and importlib.util.find_spec("transformer_engine") is not None
 
 
 def make_optimizer(

@@ -1,23 +1,24 @@
 """The model: from the recipe's table to this process's stage of a Megatron-core GPTModel."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch.nn.functional import cross_entropy, silu
+from torch.nn.functional import cross_entropy
 
-from pretrain.attention import CausalAttention
-from pretrain.config import Pretrain
+from pretrain.config import Parallel, Pretrain
 from pretrain.initial_weights import initialise
+from pretrain.layers import layer_spec
 from pretrain.megatron import (
     DistributedDataParallel,
     DistributedDataParallelConfig,
     Float16Module,
     GPTModel,
-    TransformerConfig,
-    finalize_model_grads,
-    get_gpt_layer_local_spec,
+    has_transformer_engine,
+    tensor_parallel,
 )
 from pretrain.parallel import World
+from pretrain.transformer_config import transformer_config
 
 
 @dataclass(frozen=True)
@@ -30,12 +31,21 @@ class Stage:
     models: tuple[GPTModel, ...]
     wrapped: tuple[DistributedDataParallel, ...]
 
+    def gather_parameters(self) -> None:
+        """See that every rank holds the updated weights: with `overlap_parameters` they would
+        otherwise arrive in the next forward pass. All data ranks call it."""
+        for model in self.wrapped:
+            if model.ddp_config.overlap_param_gather:
+                model.start_param_sync(force_sync=True)
+
 
 class Decoder(GPTModel):  # type: ignore[misc]
-    """GPTModel whose loss is torch's own where the vocabulary is not divided.
+    """GPTModel with two differences.
 
-    Megatron's vocabulary-parallel cross-entropy passes over the logits about twice as often, which
-    on one core was a fifth of an iteration with a vocabulary of 8,192 (2026-11-21).
+    Its loss is torch's own where the vocabulary is not divided: Megatron's vocabulary-parallel
+    cross-entropy passes over the logits about twice as often, which on one core was a fifth of an
+    iteration with a vocabulary of 8,192 (2026-11-21). And rotary positions are those given, if
+    any are: Megatron counts from the start of the sequence, also where a document begins later.
     """
 
     def compute_language_model_loss(
@@ -50,70 +60,79 @@ class Decoder(GPTModel):  # type: ignore[misc]
         losses = cross_entropy(flat, labels.t().reshape(-1), reduction="none")
         return losses.view(logits.shape[:2]).t()
 
+    def _preprocess(
+        self, input_ids: torch.Tensor, position_ids: torch.Tensor | None, **options: Any
+    ) -> tuple[Any, ...]:
+        """What the layers get beside the hidden states; Megatron's, with positions [batch,
+        sequence] where they are given."""
+        prepared = list(super()._preprocess(input_ids, position_ids, **options))
+        if position_ids is not None:
+            angles = prepared[1][:, 0, 0]  # [sequence, channels]
+            prepared[1] = angles[position_ids.t()].unsqueeze(2)
+        padding = prepared[5]
+        if padding is not None and self.config.sequence_parallel and not self.pre_process:
+            # Megatron cuts it on the first stage only, though each stage's router sees a part.
+            part = tensor_parallel.scatter_to_sequence_parallel_region(padding.t().contiguous())
+            prepared[5] = part.t().contiguous()
+        return tuple(prepared)
+
 
 def build(pretrain: Pretrain, padded_vocab_size: int, seed: int, world: World) -> Stage:
     """This process's stage, with its initial weights, on its device."""
-    shape, training = pretrain.model, pretrain.training
-    model = Decoder(
-        config=_transformer_config(pretrain, world),
-        transformer_layer_spec=_layer_spec(),
-        vocab_size=padded_vocab_size,
-        max_sequence_length=shape.sequence_length,
-        pre_process=world.pipeline_rank == 0,
-        post_process=world.is_last_stage,
-        share_embeddings_and_output_weights=shape.tied_embeddings,
-        position_embedding_type="rope",
-        rotary_base=int(shape.rotary_base),
-    )
-    initialise(model, shape, seed, world)
-    model.to(world.device)
+    models = bare_models(pretrain, padded_vocab_size, world)
+    for model in models:
+        initialise(model, pretrain.model, seed, world)
+        model.to(world.device)
+    wrapped = tuple(_wrap(model, pretrain.parallel, first=model is models[0]) for model in models)
+    # By these the schedules say when gradients may travel.
+    config = models[0].config
+    if pretrain.parallel.overlap_gradients:
+        several = len(wrapped) > 1
+        no_sync, start = [m.no_sync for m in wrapped], [m.start_grad_sync for m in wrapped]
+        config.no_sync_func = no_sync if several else no_sync[0]
+        config.grad_sync_func = start if several else start[0]
+    return Stage(models, wrapped)
+
+
+def bare_models(
+    pretrain: Pretrain, padded_vocab_size: int, world: World
+) -> tuple[GPTModel, ...]:
+    """The stage's pieces without weights: uninitialised memory, or nothing below
+    `torch.device("meta")`."""
+    shape, pieces = pretrain.model, pretrain.parallel.virtual_stages
+    transformer_engine = has_transformer_engine()
+    config = transformer_config(pretrain, transformer_engine)
+    models = []
+    for piece in range(pieces):
+        number = piece if pieces > 1 else None
+        models.append(
+            Decoder(
+                config=config,
+                transformer_layer_spec=layer_spec(shape, config, number, transformer_engine),
+                vocab_size=padded_vocab_size,
+                max_sequence_length=shape.sequence_length,
+                pre_process=world.pipeline_rank == 0 and piece == 0,
+                post_process=world.is_last_stage and piece == pieces - 1,
+                share_embeddings_and_output_weights=shape.tied_embeddings,
+                position_embedding_type="rope",
+                rotary_base=shape.rotary_base,
+                vp_stage=number,
+            )
+        )
+    return tuple(models)
+
+
+def _wrap(model: GPTModel, parallel: Parallel, first: bool) -> DistributedDataParallel:
     config = model.config
-    wrapped = DistributedDataParallel(
+    return DistributedDataParallel(
         config,
-        DistributedDataParallelConfig(use_distributed_optimizer=True, grad_reduce_in_fp32=True),
-        Float16Module(config, model) if training.precision == "bf16" else model,
-    )
-    return Stage((model,), (wrapped,))
-
-
-def _layer_spec() -> object:
-    spec = get_gpt_layer_local_spec(normalization="RMSNorm")
-    spec.submodules.self_attention.submodules.core_attention = CausalAttention
-    return spec
-
-
-def _transformer_config(pretrain: Pretrain, world: World) -> TransformerConfig:
-    shape = pretrain.model
-    bf16 = pretrain.training.precision == "bf16"
-    dtype = torch.bfloat16 if bf16 else torch.float32
-    return TransformerConfig(
-        num_layers=shape.layers,
-        hidden_size=shape.hidden_size,
-        ffn_hidden_size=shape.ffn_size,
-        num_attention_heads=shape.heads,
-        num_query_groups=shape.kv_heads,
-        normalization="RMSNorm",
-        layernorm_epsilon=shape.norm_epsilon,
-        gated_linear_unit=True,
-        activation_func=silu,
-        add_bias_linear=False,
-        hidden_dropout=0.0,
-        attention_dropout=0.0,
-        tensor_model_parallel_size=world.tensor_size,
-        pipeline_model_parallel_size=world.pipeline_size,
-        params_dtype=dtype,
-        pipeline_dtype=dtype,
-        bf16=bf16,
-        # `initialise` draws the weights; Megatron's own draws depend on the pipeline's size.
-        perform_initialization=False,
-        use_cpu_initialization=True,
-        # These fusions are torch.compile or CUDA extensions; the first starts a C++ compiler.
-        bias_activation_fusion=False,
-        bias_dropout_fusion=False,
-        masked_softmax_fusion=False,
-        gradient_accumulation_fusion=False,
-        apply_rope_fusion=False,
-        deallocate_pipeline_outputs=True,
-        finalize_model_grads_func=finalize_model_grads,
-        calculate_per_token_loss=True,
+        DistributedDataParallelConfig(
+            use_distributed_optimizer=True,
+            grad_reduce_in_fp32=True,
+            overlap_grad_reduce=parallel.overlap_gradients,
+            overlap_param_gather=parallel.overlap_parameters,
+        ),
+        Float16Module(config, model) if config.bf16 or config.fp16 else model,
+        # Later pieces' gradients and weights wait for each other anyway: one bucket each.
+        disable_bucketing=not first,
     )

@@ -1,7 +1,8 @@
 """Processes and their places: process groups, device, seeds.
 
-A run's layout is tensor x pipeline x data. Ranks are placed by Megatron-core, tensor fastest, then
-data, then pipeline. On GPUs the groups talk over NCCL, on CPUs over gloo; nothing else differs.
+A run's layout is tensor x context x data x pipeline. Ranks are placed by Megatron-core, tensor
+fastest, then context, data, pipeline; experts are divided over neighbouring data ranks. On GPUs the
+groups talk over NCCL, on CPUs over gloo; nothing else differs.
 """
 
 import datetime
@@ -36,6 +37,10 @@ class World:
     data_rank: int
     data_size: int
     device: torch.device
+    context_rank: int = 0
+    context_size: int = 1
+    expert_rank: int = 0
+    expert_size: int = 1
     control: Any = None
     """A gloo group of all processes for small facts of the host (flags to stop, times): asking it
     never waits for the device."""
@@ -67,14 +72,19 @@ def start(parallel: Parallel, seed: int) -> World:
     if size != parallel.world_size:
         raise UserError(
             "pretrain.parallel",
-            f"tensor {parallel.tensor} x pipeline {parallel.pipeline} x data {parallel.data} "
-            f"= {parallel.world_size} processes",
+            f"tensor {parallel.tensor} x pipeline {parallel.pipeline} x context "
+            f"{parallel.context} x data {parallel.data} = {parallel.world_size} processes",
             f"{size}, as many as were started",
         )
     stop()
     parallel_state.initialize_model_parallel(
         tensor_model_parallel_size=parallel.tensor,
         pipeline_model_parallel_size=parallel.pipeline,
+        virtual_pipeline_model_parallel_size=(
+            parallel.virtual_stages if parallel.virtual_stages > 1 else None
+        ),
+        context_parallel_size=parallel.context,
+        expert_model_parallel_size=parallel.expert,
         create_gloo_process_groups=False,
         distributed_timeout_minutes=int(TIMEOUT.total_seconds() // 60),
     )
@@ -83,6 +93,8 @@ def start(parallel: Parallel, seed: int) -> World:
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
+    control = torch.distributed.new_group(backend="gloo", timeout=TIMEOUT)
+    parallel_state._global_process_group_list.append(control)  # `stop` ends it with the others
     return World(
         rank=torch.distributed.get_rank(),
         size=size,
@@ -93,7 +105,11 @@ def start(parallel: Parallel, seed: int) -> World:
         data_rank=parallel_state.get_data_parallel_rank(),
         data_size=parallel.data,
         device=device,
-        control=torch.distributed.new_group(backend="gloo", timeout=TIMEOUT),
+        context_rank=parallel_state.get_context_parallel_rank(),
+        context_size=parallel.context,
+        expert_rank=parallel_state.get_expert_model_parallel_rank(),
+        expert_size=parallel.expert,
+        control=control,
     )
 
 
