@@ -17,7 +17,10 @@ from pretrain.tensor_trace import Phase, Piece, Place, make_piece
 # How tensor ranks divide a dimension: not, in order, or each half of it (gate and up).
 Division = Literal["none", "channels", "halves"]
 _LAYER = re.compile(r"decoder\.layers\.(\d+)\.(.+)$")
-_EXPERT = re.compile(r"mlp\.experts\.local_experts\.(\d+)\.(.+)$")
+# An expert is a module of its own, or (Transformer Engine's grouped ones) a numbered matrix.
+_EXPERT = re.compile(
+    r"mlp\.experts\.local_experts\.(\d+)\.(.+)$|mlp\.experts\.(linear_fc.)\.weight(\d+)$"
+)
 # The part of the model that a parameter belongs to, by the beginning of its name.
 _PARTS = {
     "input_layernorm.": "input_norm",
@@ -53,7 +56,7 @@ def parameter_pieces(
     pieces = []
     for model in stage.models:
         for name, parameter in model.named_parameters():
-            layer, part, rest, copy = _place(model, name, pretrain)
+            layer, part, rest, copy = _place(model, name, pretrain, world)
             expert = not getattr(parameter, "allreduce", True)
             shape, indices, divided = _cut(parameter, part, rest, pretrain, world, expert)
             labels = [] if divided or world.tensor_size == 1 else [f"tensor {world.tensor_rank}"]
@@ -65,6 +68,8 @@ def parameter_pieces(
                 values = parameter.detach()
                 if world.data_size > 1:
                     labels.append(f"data {world.data_rank}")
+                if world.context_size > 1:
+                    labels.append(f"context {world.context_rank}")
             if copy:
                 labels.append(copy)
             pieces.append(
@@ -89,7 +94,9 @@ def divide(
     return np.concatenate([first, first + half * ranks]), size * ranks
 
 
-def _place(model: GPTModel, name: str, pretrain: Pretrain) -> tuple[int, str, str, str]:
+def _place(
+    model: GPTModel, name: str, pretrain: Pretrain, world: World
+) -> tuple[int, str, str, str]:
     """Layer, part, rest of the name, and which copy it is if the model holds several."""
     last = pretrain.model.layers + 1
     match = _LAYER.match(name)
@@ -105,9 +112,9 @@ def _place(model: GPTModel, name: str, pretrain: Pretrain) -> tuple[int, str, st
     number = model.decoder.layers[int(match[1])].layer_number
     expert = _EXPERT.match(match[2])
     if expert:
-        local = pretrain.model.experts.count // pretrain.parallel.expert
-        first = parallel_state.get_expert_model_parallel_rank() * local
-        return number, "expert", f"{first + int(expert[1])}.{expert[2]}", ""
+        first = world.expert_rank * pretrain.model.experts.count // world.expert_size
+        index = first + int(expert[1] or expert[4])
+        return number, "expert", f"{index}.{expert[2] or expert[3] + '.weight'}", ""
     for beginning, part in _PARTS.items():
         if match[2].startswith(beginning):
             return number, part, match[2].removeprefix(beginning), ""

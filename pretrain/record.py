@@ -36,9 +36,7 @@ def record(job: Job) -> Trace | None:
             learning_rate=learning_rate(training, iteration),
             stop_requested=False, world=world,
         )  # fmt: skip
-        if pretrain.parallel.overlap_parameters:
-            for wrapped in stage.wrapped:
-                wrapped.start_param_sync(force_sync=True)
+        stage.gather_parameters()
         recorder.weights("update")
         recorder.scalar("forward", "mean_loss", outcome.loss)
         recorder.scalar("reduction", "gradient_norm", outcome.gradient_norm)

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from pretrain.batch import MicroBatch
@@ -56,6 +57,7 @@ class Recorder:
         self._samples: dict[int, tuple[int, ...]] = {}
         self._kept: list[MicroBatch] = []
         self._current: tuple[int, ...] = ()
+        self._packed = False
         self._handles: list[Any] = []
         last = pretrain.model.layers + 1
         for model in stage.models:
@@ -105,7 +107,10 @@ class Recorder:
 
     def _begin(self, _module: Any, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
         tokens = arguments[0] if arguments else named["input_ids"]
-        self._current = self._samples[tokens.data_ptr()]
+        # A context rank's part of the sequences is a copy; it is that of the last batch asked for.
+        latest = self._kept[-1].samples
+        self._current = self._samples.get(tokens.data_ptr(), latest)
+        self._packed = tokens.size(0) < len(self._current)
 
     def _watch(self, module: Any, layer: int, how: tuple[str, Division, bool]) -> None:
         if type(module).__name__ == "IdentityOp":
@@ -144,35 +149,37 @@ class Recorder:
         along_sequence: bool,
     ) -> None:
         shape, world = self._pretrain.model, self._world
-        batch, length = len(samples), shape.sequence_length
         tensor = tensor.float().cpu()
-        if place.part == "loss":
-            values = tensor.reshape(batch, length, 1)
+        rows, positions = np.array(samples, np.int64), self._positions()
+        divided = along_sequence and self._pretrain.parallel.sequence
+        if divided and self._packed:
+            rows = np.split(rows, world.tensor_size)[world.tensor_rank]
+        elif divided:
+            positions = np.split(positions, world.tensor_size)[world.tensor_rank]
+        batch, length = len(rows), len(positions)
+        if place.part == "loss" or self._packed:  # [B, S], and [B x S, 1, width]
+            values = tensor.reshape(batch, length, -1)
         else:
             # The router's answer is [S x B, experts], the norms of heads are [S, B, heads, width].
-            values = tensor.reshape(-1, batch, tensor.numel() // _rows(tensor, batch, place.part))
-            values = values.transpose(0, 1)
-        divided = along_sequence and self._pretrain.parallel.sequence
-        positions = np.arange(values.shape[1])
-        if divided:
-            positions += world.tensor_rank * values.shape[1]
+            values = tensor.reshape(length, batch, -1).transpose(0, 1)
         channels, width = divide(values.shape[2], division, world.tensor_rank, world.tensor_size)
         replica = ""
         if division == "none" and not divided and world.tensor_size > 1:
             replica = f"tensor {world.tensor_rank}"
         size = self._pretrain.training.batch_size
-        rows = np.array(samples, np.int64) - self.iteration * size
+        rows = rows - self.iteration * size
         self.pieces.append(
             make_piece(
-                place, (size, length, width), replica, (rows, positions, channels),
+                place, (size, shape.sequence_length, width), replica, (rows, positions, channels),
                 np.array(values.numpy(), np.float32, order="C"), whole=self._whole,
             )
         )  # fmt: skip
 
-
-def _rows(tensor: torch.Tensor, batch: int, part: str) -> int:
-    """Positions times sequences of an activation."""
-    if part == "router":
-        return tensor.shape[0] if tensor.dim() == 2 else tensor.shape[0] * batch
-    return tensor.shape[0] * batch
-
+    def _positions(self) -> npt.NDArray[np.int64]:
+        """The positions of this context rank: a chunk from the start, and its mirror image from
+        the end, so that causal attention costs every rank as much."""
+        world, length = self._world, self._pretrain.model.sequence_length
+        if world.context_size == 1:
+            return np.arange(length)
+        chunks = np.split(np.arange(length), 2 * world.context_size)
+        return np.concatenate([chunks[world.context_rank], chunks[-1 - world.context_rank]])
