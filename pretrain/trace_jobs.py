@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,8 @@ class Job:
     """Whether sequences hold several documents, with a mask between them"""
     whole: bool = True
     """Whether tensors are kept, and not their summaries alone"""
+    environment: tuple[tuple[str, str], ...] = ()
+    """Variables of its processes; jobs with others are not done by the same processes"""
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON types; `from_dict` reads it."""
@@ -44,7 +46,8 @@ class Job:
     def from_dict(cls, table: dict[str, Any]) -> "Job":
         """The inverse of `to_dict`."""
         pretrain = parse_model(Pretrain, table["pretrain"], "pretrain")
-        return cls(**{**table, "pretrain": pretrain})
+        environment = tuple(map(tuple, table["environment"]))
+        return cls(**{**table, "pretrain": pretrain, "environment": environment})
 
     def file(self, directory: Path) -> Path:
         """Where its trace lies below `directory`."""
@@ -56,7 +59,10 @@ class Job:
 
 
 def record_all(
-    jobs: Iterable[Job], directory: Path, timeout_seconds: float = 300.0
+    jobs: Iterable[Job],
+    directory: Path,
+    timeout_seconds: float = 300.0,
+    module: Sequence[str] = ("pretrain", "record-traces"),
 ) -> dict[str, str]:
     """Record every job's trace below `directory`; why each that failed did so, by its name.
 
@@ -66,9 +72,8 @@ def record_all(
     assert len({job.name for job in waiting}) == len(waiting), "names of jobs must differ"
     failures: dict[str, str] = {}
     while waiting:
-        size = waiting[0].pretrain.parallel.world_size
-        together = [job for job in waiting if job.pretrain.parallel.world_size == size]
-        how = _start(together, size, directory, timeout_seconds)
+        together = [job for job in waiting if _processes(job) == _processes(waiting[0])]
+        how = _start(together, directory, timeout_seconds, module)
         for job in together:
             if not job.file(directory).exists():
                 # Jobs are done in order: this one ended the start, those behind it have another.
@@ -79,14 +84,21 @@ def record_all(
     return failures
 
 
-def _start(jobs: list[Job], size: int, directory: Path, timeout_seconds: float) -> str:
-    """Let `size` processes do the jobs; why they ended before the last, or an empty string."""
+def _processes(job: Job) -> tuple[object, ...]:
+    return job.pretrain.parallel.world_size, job.environment
+
+
+def _start(
+    jobs: list[Job], directory: Path, timeout_seconds: float, module: Sequence[str]
+) -> str:
+    """Let processes do the jobs; why they ended before the last, or an empty string."""
+    size = jobs[0].pretrain.parallel.world_size
     listing = directory / "jobs.json"
     listing.write_text(json.dumps([job.to_dict() for job in jobs]), encoding="utf-8")
     for job in jobs:
         job.failure(directory).unlink(missing_ok=True)
-    environment = {**os.environ, **torchrun.environment(size)}
-    module = ["pretrain", "record-traces", str(listing)]
+    environment = {**os.environ, **torchrun.environment(size), **dict(jobs[0].environment)}
+    module = [*module, str(listing)]
     if size == 1:
         environment |= torchrun.single_process_environment()
         command = [sys.executable, "-m", *module]
