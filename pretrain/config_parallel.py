@@ -19,7 +19,7 @@ class Parallel(config.Model):
     context: int = Field(1, ge=1, le=1_024)
     """Processes that share each sequence; needs GPUs and Transformer Engine."""
     expert: int = Field(1, ge=1, le=4_096)
-    """Data ranks that divide each layer's experts between them; divides `data`."""
+    """Ranks of a pipeline stage that divide its experts between them; divides `tensor x data`."""
     sequence: bool = False
     """Whether tensor ranks also share the norms' part of the sequence (Korthikanti et al. 2022,
     arXiv:2205.05198); needs `tensor` above 1."""
@@ -44,8 +44,8 @@ class Parallel(config.Model):
             raise ValueError("tensor above 1 with sequence = true")
         if self.virtual_stages > 1 and self.pipeline == 1:
             raise ValueError("pipeline above 1 with virtual_stages above 1")
-        if self.data % self.expert:
-            raise ValueError(f"a divisor of data ({self.data}) in expert")
+        if self.tensor * self.data % self.expert:
+            raise ValueError(f"a divisor of tensor x data ({self.tensor * self.data}) in expert")
         if self.virtual_stages > 1 and (self.first_stage_layers or self.last_stage_layers):
             raise ValueError("either virtual_stages or first and last_stage_layers")
         if self.overlap_parameters and not self.overlap_gradients:

@@ -5,6 +5,7 @@ whole process, so only a trainer calls it (`parallel.start`), never the launcher
 """
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import wraps
 from typing import Any
 
@@ -12,11 +13,7 @@ import torch
 
 from pretrain import megatron
 
-_CUDA_TYPES = {
-    torch.float32: "torch.cuda.FloatTensor",
-    torch.float16: "torch.cuda.HalfTensor",
-    torch.bfloat16: "torch.cuda.BFloat16Tensor",
-}
+_TYPES = {torch.float32: "Float", torch.float16: "Half", torch.bfloat16: "BFloat16"}
 
 
 def patch() -> None:
@@ -46,7 +43,8 @@ def patches() -> list[tuple[Any, str, Any]]:
         # On a CPU torch sums the squares of a float32 tensor in float32: the norm of a gradient of
         # 3M numbers was 5e-5 too small, and another under each layout (2026-11-21).
         (megatron.clip_grads, "l2_norm_impl", _norm),
-        # Recomputation would restore the state of the GPU's generator; nothing here draws numbers.
+        # Dropout (of none) and recomputation turn to the GPU's generator; nothing draws from it.
+        (random.CudaRNGStatesTracker, "fork", lambda *_arguments: nullcontext()),
         (random, "_get_cuda_rng_state", _nothing),
         (random, "_set_cuda_rng_state", _nothing),
         # The experts' dispatcher copies numbers of tokens to the host on a CUDA stream of its own.
@@ -92,8 +90,8 @@ def _on_cpu(factory: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]
 def _cuda_type(original: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(original)
     def type_of(tensor: torch.Tensor, *arguments: Any, **options: Any) -> Any:
-        if arguments or options:
+        if arguments or options or tensor.dtype not in _TYPES:
             return original(tensor, *arguments, **options)
-        return _CUDA_TYPES.get(tensor.dtype) or original(tensor)
+        return f"torch.cuda.{_TYPES[tensor.dtype]}Tensor"
 
     return type_of

@@ -44,6 +44,8 @@ def validate(
     chosen = sequences.chosen(most)
     size = training.micro_batch_size
     num_micro_batches = -(-len(chosen) // (size * world.data_size))
+    if len(stage.models) > 1:  # the interleaved schedule goes round all stages
+        num_micro_batches = -(-num_micro_batches // world.pipeline_size) * world.pipeline_size
     for model in stage.wrapped:
         model.eval()
     with torch.no_grad():

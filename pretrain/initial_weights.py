@@ -17,7 +17,8 @@ from pretrain.parallel import World
 _LAYER = re.compile(r"decoder\.layers\.(\d+)\.")
 # An expert is a module of its own, or (Transformer Engine's grouped ones) a numbered matrix.
 _EXPERT = re.compile(r"(experts\.local_experts\.)(\d+)(?=\.)|(experts\.linear_fc.\.weight)(\d+)$")
-# The dimension that tensor parallelism divides, by the matrix's place; the others are copied.
+# The dimension that tensor parallelism divides, by the matrix's place; routers are copied, experts
+# are whole.
 _DIVIDED_DIMENSION = {
     "word_embeddings": 0,
     "output_layer": 0,
@@ -26,7 +27,6 @@ _DIVIDED_DIMENSION = {
     "linear_proj": 1,
     "linear_fc2": 1,
 }
-_COPIED = ("router",)
 _WRITES_TO_RESIDUAL = ("linear_proj", "linear_fc2")
 
 
@@ -44,11 +44,15 @@ def initialise(model: GPTModel, shape: Model, seed: int, world: World) -> None:
         place = name.split(".")[-2]
         size = list(parameter.shape)
         dimension = _DIVIDED_DIMENSION.get(place)
-        if dimension is None:
-            assert place in _COPIED, name
-        else:
+        if dimension is not None:
             # The optimizer counts a divided matrix on every tensor rank, a copied one only once.
             _mark_as_divided(parameter, dimension)
+        if ".experts." in name:
+            # Experts' gradients are summed over other ranks than all else: by this mark they get
+            # an optimizer of their own, in every layout, so that all write the same checkpoint.
+            parameter.allreduce = False  # type: ignore[attr-defined]
+            dimension = None
+        if dimension is not None:
             size[dimension] *= world.tensor_size
         std = shape.init_std
         if place in _WRITES_TO_RESIDUAL:

@@ -3,6 +3,7 @@
 Shapes: B micro-batch, S sequence length.
 """
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -79,9 +80,11 @@ def pass_through(
     positions (float32 [B]) and the `sources` (int64 [B]) of its sequences.
     """
     schedule = get_forward_backward_func()
+    pieces = len(stage.models)
     reports: list[Report] = schedule(
         forward_step_func=forward_step,
-        data_iterator=micro_batches,
+        # Each piece of the model asks for the same micro-batches at its own pace.
+        data_iterator=list(itertools.tee(micro_batches, pieces)) if pieces > 1 else micro_batches,
         model=list(stage.wrapped),
         num_microbatches=num_micro_batches,
         seq_length=stage.models[0].max_sequence_length,

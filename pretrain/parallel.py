@@ -1,7 +1,7 @@
 """Processes and their places: process groups, device, seeds.
 
 A run's layout is tensor x context x data x pipeline. Ranks are placed by Megatron-core, tensor
-fastest, then context, data, pipeline; experts are divided over neighbouring data ranks. On GPUs the
+fastest, then context, data, pipeline; experts are divided over neighbouring ranks of a stage. On GPUs the
 groups talk over NCCL, on CPUs over gloo; nothing else differs.
 """
 
@@ -17,7 +17,7 @@ import torch
 from launch.errors import UserError
 from pretrain import cpu
 from pretrain.config import Parallel
-from pretrain.megatron import parallel_state
+from pretrain.megatron import parallel_state, tensor_parallel
 
 # Long enough for a checkpoint on slow storage; a dead peer is noticed at once by its closed
 # connection, this is for one that hangs.
@@ -85,6 +85,9 @@ def start(parallel: Parallel, seed: int) -> World:
         ),
         context_parallel_size=parallel.context,
         expert_model_parallel_size=parallel.expert,
+        # Tensor ranks hold whole experts: each sends its part of the sequence to them. (To divide
+        # an expert, Megatron gathers tensors of unequal sizes, which gloo cannot.)
+        expert_tensor_parallel_size=1,
         create_gloo_process_groups=False,
         distributed_timeout_minutes=int(TIMEOUT.total_seconds() // 60),
     )
@@ -93,6 +96,8 @@ def start(parallel: Parallel, seed: int) -> World:
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
+    if device.type == "cuda":
+        tensor_parallel.model_parallel_cuda_manual_seed(seed)
     control = torch.distributed.new_group(backend="gloo", timeout=TIMEOUT)
     parallel_state._global_process_group_list.append(control)  # `stop` ends it with the others
     return World(

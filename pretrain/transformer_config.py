@@ -64,12 +64,14 @@ def _layout(parallel: Parallel) -> dict[str, Any]:
         "sequence_parallel": parallel.sequence,
         "context_parallel_size": parallel.context,
         "expert_model_parallel_size": parallel.expert,
-        "expert_tensor_parallel_size": parallel.tensor,
+        "expert_tensor_parallel_size": 1,
         "pipeline_model_parallel_size": parallel.pipeline,
         "virtual_pipeline_model_parallel_size": parallel.virtual_stages if virtual else None,
         "num_layers_in_first_pipeline_stage": parallel.first_stage_layers or None,
         "num_layers_in_last_pipeline_stage": parallel.last_stage_layers or None,
-        "deallocate_pipeline_outputs": True,
+        # An output is let go once it is sent. The interleaved schedule does so while the sending goes
+        # on, which NCCL allows and gloo does not: a first norm of 1.10 instead of 0.61 (2026-11-26).
+        "deallocate_pipeline_outputs": not virtual or torch.cuda.is_available(),
         # With two pipeline stages, virtual ones and Megatron's defaults (batched sends) the
         # gradients are silently wrong: a norm of 2.05 instead of 0.68 (2026-11-21).
         "batch_p2p_comm": not virtual,
@@ -93,16 +95,16 @@ def _experts(shape: Model, parallel: Parallel, transformer_engine: bool) -> dict
     experts = shape.experts
     if not experts.count:
         return {}
-    # Where tensor ranks share the sequence, each sees 1/tensor of a micro-batch's tokens, and the
-    # auxiliary losses come out that much too small: Megatron multiplies each rank's share of them
-    # by the rank's own tokens, though the gradients are divided by all (2026-11-26).
+    # Gradients of both auxiliary losses are divided by the tokens of the whole batch, so each must be
+    # multiplied by those of its micro-batch. Where tensor ranks share the sequence, Megatron does so
+    # for the first, but takes the z-loss 1/tensor too small (2026-11-26; the layouts' test knows).
     share = parallel.tensor if parallel.sequence else 1
     return {
         "num_moe_experts": experts.count,
         "moe_router_topk": experts.active,
         "moe_ffn_hidden_size": experts.ffn_size or shape.ffn_size,
         "moe_router_load_balancing_type": "aux_loss",
-        "moe_aux_loss_coeff": experts.auxiliary_loss * share,
+        "moe_aux_loss_coeff": experts.auxiliary_loss,
         "moe_z_loss_coeff": experts.router_z_loss * share or None,
         "moe_router_dtype": "fp32",
         "moe_token_dispatcher_type": "alltoall",
