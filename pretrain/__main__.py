@@ -3,10 +3,15 @@
 With `RANK` in the environment it is one process of a run, started by our launcher or by torchrun.
 """
 
+import json
 import os
 import sys
+from typing import Annotated
+
+import typer
 
 from launch.cli import DryRun, Force, Overrides, Target, main, new_app
+from launch.errors import NumericalError
 
 app = new_app("pretrain", "Tokens to a trained model, with Megatron-core.")
 
@@ -49,6 +54,25 @@ def evaluate_command(target: Target) -> None:
     from pretrain import launcher
 
     launcher.evaluate(target)
+
+
+@app.command("compare")
+def compare_command(
+    target: Target,
+    overrides: Overrides = None,
+    layout: Annotated[str, typer.Option(help="Such as tensor=2,sequence=true.")] = "tensor=2",
+    against: Annotated[str, typer.Option(help="The layout to compare with.")] = "one",
+    iterations: Annotated[int, typer.Option(help="Updates to follow.", min=1)] = 2,
+) -> None:
+    """Run a recipe's model under two layouts here; name the first layer that differs."""
+    from launch.recipe import load_recipe
+    from pretrain.compare import compare_layouts
+
+    verdict = compare_layouts(load_recipe(target, overrides or ()), layout, against, iterations)
+    print(verdict.pop("table"), file=sys.stderr)
+    print(json.dumps(verdict))
+    if not verdict["same"]:
+        raise NumericalError(f"{layout} differs from {against}: {verdict['finding']['text']}")
 
 
 @app.command("record-traces", hidden=True)

@@ -22,6 +22,13 @@ from launch.process import die_with_parent
 from pretrain.config import Pretrain
 
 
+# A port that was free when it was chosen may be taken when the processes meet there.
+_PORT_TAKEN = "EADDRINUSE"
+_STARTS = 3
+# Of what processes said before they failed, the end is shown.
+_OUTPUT_CHARACTERS = 4_000
+
+
 @dataclass(frozen=True)
 class Job:
     """One trace to record."""
@@ -73,7 +80,10 @@ def record_all(
     failures: dict[str, str] = {}
     while waiting:
         together = [job for job in waiting if _processes(job) == _processes(waiting[0])]
-        how = _start(together, directory, timeout_seconds, module)
+        for _ in range(_STARTS):
+            how = _start(together, directory, timeout_seconds, module)
+            if _PORT_TAKEN not in how:
+                break
         for job in together:
             if not job.file(directory).exists():
                 # Jobs are done in order: this one ended the start, those behind it have another.
@@ -117,14 +127,13 @@ def _start(
                 process.wait()
         said = list(_said(jobs, directory))
         if hung:
-            return f"no answer for {timeout_seconds:.0f} s"
-        if said:
-            return said[0]
-        if process.returncode:
+            said = [f"no answer for {timeout_seconds:.0f} s"]
+        if not said and process.returncode:
+            said = [f"a process ended with {process.returncode}"]
+        if said and _PORT_TAKEN not in said[0]:
             output.seek(0)
-            lines = output.read().decode(errors="replace").strip().splitlines() or ["nothing said"]
-            return f"a process ended with {process.returncode}: {lines[-1][:200]}"
-    return ""
+            sys.stderr.write(output.read().decode(errors="replace")[-_OUTPUT_CHARACTERS:])
+        return said[0] if said else ""
 
 
 def _attend(
