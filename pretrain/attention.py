@@ -5,6 +5,7 @@ several times; torch's kernel (flash attention: Dao 2023, arXiv:2307.08691, on C
 not. And with the documents' borders at hand, the pairs across them need not be computed at all.
 """
 
+import itertools
 from typing import Any
 
 import torch
@@ -68,12 +69,12 @@ def _by_document(
     sequence: equal (2026-11-26).
     """
     sequence, batch, heads, channels = query.shape
-    lengths = [end - start for start, end in zip(borders, borders[1:], strict=False)]
+    lengths = [end - start for start, end in itertools.pairwise(borders)]
     flat = (
         tensor.permute(2, 1, 0, 3).reshape(1, heads, batch * sequence, channels)
         for tensor in (query, key, value)
     )
     pieces = zip(*(tensor.split(lengths, dim=2) for tensor in flat), strict=True)
-    contexts = [scaled_dot_product_attention(*piece, is_causal=True) for piece in pieces]
+    contexts = [scaled_dot_product_attention(q, k, v, is_causal=True) for q, k, v in pieces]
     whole = torch.cat(contexts, dim=2).view(heads, batch, sequence, channels)
     return whole.permute(2, 1, 0, 3).reshape(sequence, batch, -1)

@@ -10,8 +10,9 @@ from launch.errors import UserError
 from launch.manifest import Manifest, digest_json
 from launch.recipe import Recipe
 from pretrain import flops
-from pretrain.config import Parallel, Pretrain
+from pretrain.config import Parallel
 from pretrain.contract import FLOPS_CONVENTION, Layout, RunResult, Status
+from pretrain.layout_rules import check_layout
 from tokenizer.contract import open_tokens
 
 
@@ -75,7 +76,7 @@ def layout_of(parallel: Parallel) -> Layout:
 
 def check_recipe(recipe: Recipe) -> None:
     """Raise `UserError` if no corpus could make this recipe run: the layout against the model."""
-    _check_layout(recipe.pretrain)
+    check_layout(recipe.pretrain)
 
 
 def make_plan(recipe: Recipe) -> Plan:
@@ -84,11 +85,9 @@ def make_plan(recipe: Recipe) -> Plan:
     Raises `UserError` if the layout does not fit the model, or the corpus is absent, too small, or
     would be repeated more often than `training.epochs_max`.
     """
-    _check_layout(recipe.pretrain)
     tokens = open_tokens(recipe.tokens, verify=False)
     padded = int(tokens.facts["padded_vocab_size"])
-    tensor = recipe.pretrain.parallel.tensor
-    _divides("pretrain.parallel.tensor", tensor, "the padded vocabulary", padded)
+    check_layout(recipe.pretrain, padded)
     shape, training = recipe.pretrain.model, recipe.pretrain.training
     splits = tokens.facts["splits"]
     available, valid = int(splits["train"]["tokens"]), int(splits["valid"]["tokens"])
@@ -155,30 +154,3 @@ def describe(plan: Plan) -> str:
         f"({', '.join(megabytes)}), and the libraries",
     }
     return "\n".join(f"{key:<9} {value}" for key, value in lines.items())
-
-
-def _check_layout(pretrain: Pretrain) -> None:
-    shape, parallel, training = pretrain.model, pretrain.parallel, pretrain.training
-    tensor, pipeline = parallel.tensor, parallel.pipeline
-    _divides("pretrain.parallel.tensor", tensor, "pretrain.model.heads", shape.heads)
-    _divides("pretrain.parallel.tensor", tensor, "pretrain.model.kv_heads", shape.kv_heads)
-    _divides("pretrain.parallel.tensor", tensor, "pretrain.model.ffn_size", shape.ffn_size)
-    _divides("pretrain.parallel.pipeline", pipeline, "pretrain.model.layers", shape.layers)
-    together = training.micro_batch_size * parallel.data
-    if training.batch_size % together:
-        raise UserError(
-            "pretrain.training.batch_size",
-            f"{training.batch_size}",
-            f"a multiple of micro_batch_size x parallel.data = {training.micro_batch_size} x "
-            f"{parallel.data} = {together}",
-            f"the nearest are {training.batch_size // together * together or together} and "
-            f"{(training.batch_size // together + 1) * together}",
-        )
-
-
-def _divides(where: str, divisor: int, what: str, value: int) -> None:
-    if value % divisor:
-        choices = [str(n) for n in range(1, value + 1) if value % n == 0][:12]
-        raise UserError(
-            where, str(divisor), f"a divisor of {what} ({value})", f"one of {', '.join(choices)}"
-        )

@@ -55,6 +55,7 @@ with _quiet_and_light():
         DistributedDataParallelConfig,
         finalize_model_grads,
     )
+    from megatron.core.models.common.embeddings.rotary_pos_embedding import RotaryEmbedding
     from megatron.core.models.gpt import GPTModel
     from megatron.core.models.gpt.gpt_layer_specs import (
         get_gpt_layer_local_spec,
@@ -90,6 +91,7 @@ __all__ = [
     "MoEAlltoAllTokenDispatcher",
     "OptimizerConfig",
     "PackedSeqParams",
+    "RotaryEmbedding",
     "ShardedObject",
     "TransformerBlockSubmodules",
     "TransformerConfig",

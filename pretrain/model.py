@@ -9,6 +9,7 @@ from torch.nn.functional import cross_entropy
 from pretrain.config import Parallel, Pretrain
 from pretrain.initial_weights import initialise
 from pretrain.layers import layer_spec
+from pretrain.layout_rules import Device, check_layout, check_transformer_engine
 from pretrain.megatron import (
     DistributedDataParallel,
     DistributedDataParallelConfig,
@@ -78,7 +79,13 @@ class Decoder(GPTModel):  # type: ignore[misc]
 
 
 def build(pretrain: Pretrain, padded_vocab_size: int, seed: int, world: World) -> Stage:
-    """This process's stage, with its initial weights, on its device."""
+    """This process's stage, with its initial weights, on its device.
+
+    Raises `UserError` if the recipe asks for what this machine cannot do.
+    """
+    device: Device = "cuda" if world.device.type == "cuda" else "cpu"
+    check_layout(pretrain, padded_vocab_size, device)
+    check_transformer_engine(pretrain, has_transformer_engine())
     models = bare_models(pretrain, padded_vocab_size, world)
     for model in models:
         initialise(model, pretrain.model, seed, world)
@@ -94,9 +101,7 @@ def build(pretrain: Pretrain, padded_vocab_size: int, seed: int, world: World) -
     return Stage(models, wrapped)
 
 
-def bare_models(
-    pretrain: Pretrain, padded_vocab_size: int, world: World
-) -> tuple[GPTModel, ...]:
+def bare_models(pretrain: Pretrain, padded_vocab_size: int, world: World) -> tuple[GPTModel, ...]:
     """The stage's pieces without weights: uninitialised memory, or nothing below
     `torch.device("meta")`."""
     shape, pieces = pretrain.model, pretrain.parallel.virtual_stages

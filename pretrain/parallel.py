@@ -1,11 +1,12 @@
 """Processes and their places: process groups, device, seeds.
 
 A run's layout is tensor x context x data x pipeline. Ranks are placed by Megatron-core, tensor
-fastest, then context, data, pipeline; experts are divided over neighbouring ranks of a stage. On GPUs the
-groups talk over NCCL, on CPUs over gloo; nothing else differs.
+fastest, then context, data, pipeline; experts are divided over neighbouring ranks of a stage. On
+GPUs the groups talk over NCCL, on CPUs over gloo; nothing else differs.
 """
 
 import datetime
+import gc
 import os
 import random
 from dataclasses import dataclass
@@ -14,10 +15,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from launch.errors import UserError
 from pretrain import cpu
 from pretrain.config import Parallel
-from pretrain.megatron import parallel_state, tensor_parallel
+from pretrain.layout_rules import check_world_size
+from pretrain.megatron import RotaryEmbedding, parallel_state, tensor_parallel
 
 # Long enough for a checkpoint on slow storage; a dead peer is noticed at once by its closed
 # connection, this is for one that hangs.
@@ -69,13 +70,7 @@ def start(parallel: Parallel, seed: int) -> World:
         backend = "nccl" if device.type == "cuda" else "gloo"
         torch.distributed.init_process_group(backend, timeout=TIMEOUT)
     size = torch.distributed.get_world_size()
-    if size != parallel.world_size:
-        raise UserError(
-            "pretrain.parallel",
-            f"tensor {parallel.tensor} x pipeline {parallel.pipeline} x context "
-            f"{parallel.context} x data {parallel.data} = {parallel.world_size} processes",
-            f"{size}, as many as were started",
-        )
+    check_world_size(parallel, size)
     stop()
     parallel_state.initialize_model_parallel(
         tensor_model_parallel_size=parallel.tensor,
@@ -130,6 +125,10 @@ def stop() -> None:
         if group is not None:  # None stands for the world
             torch.distributed.destroy_process_group(group)
     parallel_state.destroy_model_parallel()
+    # A group's threads end with the last that knows it: a cache of Megatron's, and the models that
+    # were trained, which are rings of references.
+    RotaryEmbedding.forward.cache_clear()
+    gc.collect()
 
 
 def barrier() -> None:

@@ -69,8 +69,8 @@ def _layout(parallel: Parallel) -> dict[str, Any]:
         "virtual_pipeline_model_parallel_size": parallel.virtual_stages if virtual else None,
         "num_layers_in_first_pipeline_stage": parallel.first_stage_layers or None,
         "num_layers_in_last_pipeline_stage": parallel.last_stage_layers or None,
-        # An output is let go once it is sent. The interleaved schedule does so while the sending goes
-        # on, which NCCL allows and gloo does not: a first norm of 1.10 instead of 0.61 (2026-11-26).
+        # An output is let go once it is sent. The interleaved schedule does so while the sending
+        # goes on, which NCCL allows and gloo does not: a norm of 1.10 instead of 0.61 (2026-11-26).
         "deallocate_pipeline_outputs": not virtual or torch.cuda.is_available(),
         # With two pipeline stages, virtual ones and Megatron's defaults (batched sends) the
         # gradients are silently wrong: a norm of 2.05 instead of 0.68 (2026-11-21).
@@ -95,9 +95,9 @@ def _experts(shape: Model, parallel: Parallel, transformer_engine: bool) -> dict
     experts = shape.experts
     if not experts.count:
         return {}
-    # Gradients of both auxiliary losses are divided by the tokens of the whole batch, so each must be
-    # multiplied by those of its micro-batch. Where tensor ranks share the sequence, Megatron does so
-    # for the first, but takes the z-loss 1/tensor too small (2026-11-26; the layouts' test knows).
+    # Gradients of both auxiliary losses are divided by the tokens of the whole batch, so each must
+    # be multiplied by those of its micro-batch. Where tensor ranks share the sequence, Megatron
+    # does so for the first, but takes the z-loss 1/tensor too small (2026-11-26).
     share = parallel.tensor if parallel.sequence else 1
     return {
         "num_moe_experts": experts.count,
