@@ -75,6 +75,20 @@ def compare_command(
         raise NumericalError(f"{layout} differs from {against}: {verdict['finding']['text']}")
 
 
+@app.command("qualify")
+def qualify_command(
+    record: Annotated[bool, typer.Option("--record", help="Write golden traces anew.")] = False,
+) -> None:
+    """Compare this machine's ways to train (GPUs, precisions, layouts) with traces of a CPU."""
+    from pretrain import qualify
+
+    if not qualify.main(record=record):
+        raise NumericalError(
+            "this machine does not compute what it should",
+            "each line that fails names the first layer that differs",
+        )
+
+
 @app.command("record-traces", hidden=True)
 def record_traces_command(listing: Target) -> None:
     """One rank that records the traces of a list of jobs; `compare` and `qualify` start it."""

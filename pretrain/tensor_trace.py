@@ -202,11 +202,12 @@ def _signs(dimension: int, size: int) -> npt.NDArray[np.float64]:
 def save(trace: Trace, path: Path) -> None:
     """Write a trace: `.npz` with whole tensors, or `.json` with summaries alone."""
     if path.suffix == ".json":
-        lines = [
-            f"{json.dumps(place.key)}: "
-            f"{json.dumps([recorded.shape, recorded.replicas, recorded.summaries.tolist()])}"
-            for place, recorded in trace.items()
-        ]
+        lines = []
+        for place, recorded in trace.items():
+            # Ten digits: two more than a float32 holds.
+            summaries = [[float(f"{x:.10g}") for x in row] for row in recorded.summaries]
+            value = [recorded.shape, recorded.replicas, summaries]
+            lines.append(f"{json.dumps(place.key)}: {json.dumps(value)}")
         path.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
         return
     arrays: dict[str, npt.NDArray] = {}
