@@ -34,9 +34,7 @@ def compare_layouts(recipe: Recipe, layout: str, against: str, iterations: int) 
         pretrain = _under(recipe, text)
         whole = _numbers(pretrain, vocabulary, iterations) <= _WHOLE_NUMBERS
         documents = pretrain.data.mask_documents
-        jobs.append(
-            Job(name, pretrain, vocabulary, recipe.run.seed, iterations, documents, whole)
-        )
+        jobs.append(Job(name, pretrain, vocabulary, recipe.run.seed, iterations, documents, whole))
     with tempfile.TemporaryDirectory(prefix="gristmill-") as scratch:
         failures = record_all(jobs, Path(scratch))
         for name, text in failures.items():

@@ -155,11 +155,14 @@ def _put_together(copies: dict[str, list[Piece]]) -> Recorded:
     summaries, wholes = [], []
     for replica in replicas:
         pieces = copies[replica]
-        if pieces[0].summary is not None:
-            summaries.append(np.sum([piece.summary for piece in pieces], axis=0))
+        added = [piece.summary for piece in pieces if piece.summary is not None]
+        if added:
+            assert len(added) == len(pieces)
+            summaries.append(np.sum(added, axis=0))
             continue
         total, given = np.zeros(shape, np.float32), np.zeros(shape, np.int32)
         for piece in pieces:
+            assert piece.values is not None
             mesh = np.ix_(*piece.indices)
             owned = np.True_ if piece.owned is None else piece.owned
             # Added, not assigned: of a sharded gradient every data rank owns another part.

@@ -21,7 +21,6 @@ from launch.config import parse_model
 from launch.process import die_with_parent
 from pretrain.config import Pretrain
 
-
 # A port that was free when it was chosen may be taken when the processes meet there.
 _PORT_TAKEN = "EADDRINUSE"
 _STARTS = 3
@@ -98,9 +97,7 @@ def _processes(job: Job) -> tuple[object, ...]:
     return job.pretrain.parallel.world_size, job.environment
 
 
-def _start(
-    jobs: list[Job], directory: Path, timeout_seconds: float, module: Sequence[str]
-) -> str:
+def _start(jobs: list[Job], directory: Path, timeout_seconds: float, module: Sequence[str]) -> str:
     """Let processes do the jobs; why they ended before the last, or an empty string."""
     size = jobs[0].pretrain.parallel.world_size
     listing = directory / "jobs.json"

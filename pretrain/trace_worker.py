@@ -32,8 +32,10 @@ def main(listing: Path, trace_of: Callable[[Job], Trace | None] = record) -> int
             lines = str(error).strip().splitlines() or [""]
             text = f"{type(error).__name__} on rank {rank}: {lines[0][:300]}"
             # The first rank to fail is the one to hear; the others fail after it.
-            with contextlib.suppress(FileExistsError):
-                with job.failure(directory).open("x", encoding="utf-8") as file:
-                    file.write(text)
+            with (
+                contextlib.suppress(FileExistsError),
+                job.failure(directory).open("x", encoding="utf-8") as file,
+            ):
+                file.write(text)
             raise
     return 0

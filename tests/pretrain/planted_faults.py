@@ -16,6 +16,7 @@ from pretrain import initial_weights, model, optimizer, record
 from pretrain.config import Pretrain
 from pretrain.model import Stage
 from pretrain.parallel import World
+from pretrain.tensor_trace import Place
 
 LAYERS = 4
 EXPERTS = {"experts": {"count": 4, "active": 2, "ffn_size": 32, "auxiliary_loss": 0.0}}
@@ -35,6 +36,11 @@ class Fault:
     part: str
     iteration: int = 0
     model: dict[str, Any] = field(default_factory=dict)
+
+    def is_at(self, place: Place) -> bool:
+        """Whether `place` is where this fault first shows."""
+        found = (place.phase, place.layer, place.part, place.iteration)
+        return found == (self.phase, self.layer, self.part, self.iteration)
 
 
 @contextlib.contextmanager
@@ -353,7 +359,7 @@ FAULTS: dict[str, Fault] = {
               model={"tied_embeddings": True}),
     "norm's epsilon dropped on a rank": Fault(_no_epsilon, _TENSOR, "forward", 3, "mlp_norm"),
     "interleaved stages with batched sends":
-        Fault(_interleaved_trap, {"pipeline": 2, "virtual_stages": 2}, "backward", 3, "layer"),
+        Fault(_interleaved_trap, {"pipeline": 2, "virtual_stages": 2}, "forward", 2, "input_norm"),
     "recomputed with another mask":
         Fault(_recomputed_otherwise, _TENSOR | {"recompute": "full"}, "recompute", 3, "attention"),
     "router of another order on a rank":
