@@ -13,7 +13,7 @@ import psutil
 
 from launch.errors import GristmillError
 from launch.recipe import Recipe
-from pretrain import checkpoint, model, optimizer, parallel
+from pretrain import checkpoint, model, optimizer, parallel, tensor_trace
 from pretrain.check import make_plan
 from pretrain.data import (
     ValidationSequences,
@@ -24,7 +24,9 @@ from pretrain.data import (
 from pretrain.evaluate import validate
 from pretrain.iteration import train_iteration
 from pretrain.schedule import learning_rate
+from pretrain.trace_jobs import Job
 from pretrain.train import open_corpus
+from tests.pretrain.fault_worker import record_with_fault
 
 
 def main() -> None:
@@ -46,11 +48,19 @@ def execute(
     load: str | None = None,
     save: str | None = None,
     poison: bool = False,
+    trace: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Train `iterations` updates, from the checkpoint below `load` if given, and save below `save`.
 
-    `poison` sets one weight of the first stage to NaN before.
+    `poison` sets one weight of the first stage to NaN before. With `trace`, a `trace_jobs.Job`, its
+    trace is recorded below `work` and nothing else is done.
     """
+    if trace is not None:
+        job = Job.from_dict(trace)
+        traced = record_with_fault(job)
+        if traced is not None:
+            tensor_trace.save(traced, job.file(Path(work)))
+        return {}
     plan = make_plan(Recipe.from_dict(recipe))
     pretrain, seed = plan.recipe.pretrain, plan.recipe.run.seed
     world = parallel.start(pretrain.parallel, seed)
