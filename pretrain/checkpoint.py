@@ -52,6 +52,7 @@ def save(
         shutil.rmtree(writing, ignore_errors=True)
         writing.mkdir(parents=True)
     barrier()
+    stage.gather_parameters()
     state = _sharded_state(stage, optimizer, is_loading=False)
     state["rng"] = _rng(world)
     megatron.save_checkpoint(state, writing)

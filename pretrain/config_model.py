@@ -12,12 +12,13 @@ class Experts(config.Model):
     """Table `[pretrain.model.experts]`: a mixture of experts in the place of every MLP.
 
     Softmax router over all experts, the `active` best of them weighted by their renormalised
-    probabilities (Lepikhin et al. 2020, arXiv:2006.16668; Jiang et al. 2024, arXiv:2401.04088); no
-    token is dropped.
+    probabilities (Lepikhin et al. 2020, arXiv:2006.16668; Jiang et al. 2024, arXiv:2401.04088), one
+    by its probability over all (Fedus et al. 2021, arXiv:2101.03961); no token is dropped.
     """
 
     count: int = Field(0, ge=0, le=4_096)
-    """Experts of each layer; 0: dense. Divisible by `parallel.expert`."""
+    """Experts of each layer; 0: dense. Divisible by `parallel.expert`. With `parallel.tensor` above
+    1, `parallel.sequence` must be on."""
     active: int = Field(2, ge=1, le=256)
     """Experts that see each token, at most `count`."""
     ffn_size: int = Field(0, ge=0, le=262_144)
@@ -78,11 +79,14 @@ class Model(config.Model):
         size, depth = table.get("size", ""), table.get("depth", 0)
         if size and depth:
             raise ValueError(f"either size ({size}) or depth ({depth})")
+        shape: dict[str, Any] = {}
         if isinstance(size, str) and size:
-            return {**shape_of_size(size), **table}
-        if isinstance(depth, int) and depth > 0:
-            return {**shape_of_depth(depth), **table}
-        return table
+            shape = shape_of_size(size)
+        elif isinstance(depth, int) and depth > 0:
+            shape = shape_of_depth(depth)
+        if "experts" in shape and isinstance(table.get("experts"), dict):
+            table = {**table, "experts": {**shape["experts"], **table["experts"]}}
+        return {**shape, **table}
 
     @model_validator(mode="after")
     def _heads_divide(self) -> Self:

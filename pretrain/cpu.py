@@ -35,7 +35,7 @@ def patches() -> list[tuple[Any, str, Any]]:
         # Called after pipeline sends; a CPU has nothing to wait for.
         (torch.cuda, "synchronize", _nothing),
         # Scalars of the schedules, of clipping and of the optimizer say device="cuda".
-        *((torch, name, _on_cpu(getattr(torch, name))) for name in ("tensor", "zeros", "empty")),
+        *((torch, name, _on_cpu(getattr(torch, name))) for name in ("tensor", "zeros")),
         # Tied embeddings and loaded optimizer states are moved "to the GPU".
         (torch.Tensor, "cuda", _itself),
         # The distributed optimizer and gradient clipping compare the names of tensor types.
@@ -46,7 +46,7 @@ def patches() -> list[tuple[Any, str, Any]]:
         # Dropout (of none) and recomputation turn to the GPU's generator; nothing draws from it.
         (random.CudaRNGStatesTracker, "fork", lambda *_arguments: nullcontext()),
         (random, "_get_cuda_rng_state", _nothing),
-        (random, "_set_cuda_rng_state", _nothing),
+        (random, "_set_cuda_rng_state", _nothing),  # would only be noted for later, ever again
         # The experts' dispatcher copies numbers of tokens to the host on a CUDA stream of its own.
         (dispatcher, "cuda_dtoh_stream", "none"),
         (dispatcher, "_maybe_dtoh_and_synchronize", _splits_as_lists),

@@ -9,22 +9,30 @@ from pretrain.config import Model, Pretrain
 
 
 def layer_parameters(shape: Model) -> int:
-    """Of one layer: query, key, value and output projections, three SwiGLU matrices, two norms."""
-    head_size = shape.hidden_size // shape.heads
-    attention = 2 * shape.hidden_size * (shape.heads + shape.kv_heads) * head_size
-    return attention + 3 * shape.hidden_size * shape.ffn_size + 2 * shape.hidden_size
+    """Of one layer: attention's projections, the MLP or all experts and their router, norms."""
+    return _attention(shape) + _mlp(shape, shape.experts.count) + _norms(shape)
+
+
+def active_layer_parameters(shape: Model) -> int:
+    """Of one layer, what one token meets: of the experts only those that see it."""
+    return _attention(shape) + _mlp(shape, shape.experts.active) + _norms(shape)
 
 
 def nonembedding_parameters(shape: Model) -> int:
     """All layers and the last norm, without the embedding and the output matrix (Kaplan et al.
     2020, arXiv:2001.08361, section 1.3)."""
-    return shape.layers * layer_parameters(shape) + shape.hidden_size
+    return shape.layers * layer_parameters(shape) + _norm(shape, shape.hidden_size)
 
 
 def total_parameters(shape: Model, padded_vocab_size: int) -> int:
     """Every trained number."""
-    matrices = 1 if shape.tied_embeddings else 2
-    return nonembedding_parameters(shape) + matrices * padded_vocab_size * shape.hidden_size
+    return nonembedding_parameters(shape) + _vocabulary(shape, padded_vocab_size)
+
+
+def active_parameters(shape: Model, padded_vocab_size: int) -> int:
+    """Those that one token meets; the same as `total_parameters` without experts."""
+    idle = layer_parameters(shape) - active_layer_parameters(shape)
+    return total_parameters(shape, padded_vocab_size) - shape.layers * idle
 
 
 def training_flops(shape: Model, padded_vocab_size: int, tokens: int) -> float:
@@ -32,12 +40,40 @@ def training_flops(shape: Model, padded_vocab_size: int, tokens: int) -> float:
 
     Three times the multiplications and additions of the forward matrices and of the attention
     scores over the whole square, the output layer included, the embedding look-up not (Narayanan
-    et al. 2021, arXiv:2104.04473, appendix, without recomputation).
+    et al. 2021, arXiv:2104.04473, appendix, without recomputation). Of experts, those that see each
+    token, and the router. Norms and activations are not counted.
     """
-    norms = 2 * shape.layers * shape.hidden_size + shape.hidden_size
-    matrices = nonembedding_parameters(shape) - norms + padded_vocab_size * shape.hidden_size
+    layer = _attention(shape) + _mlp(shape, shape.experts.active)
+    matrices = shape.layers * layer + padded_vocab_size * shape.hidden_size
     scores = 12 * shape.layers * shape.hidden_size * shape.sequence_length
     return float(6 * matrices + scores) * tokens
+
+
+def _attention(shape: Model) -> int:
+    head_size = shape.hidden_size // shape.heads
+    return 2 * shape.hidden_size * (shape.heads + shape.kv_heads) * head_size
+
+
+def _mlp(shape: Model, experts: int) -> int:
+    matrices = 3 if shape.activation == "swiglu" else 2
+    if not shape.experts.count:
+        return matrices * shape.hidden_size * shape.ffn_size
+    width = shape.experts.ffn_size or shape.ffn_size
+    router = shape.experts.count * shape.hidden_size
+    return experts * matrices * shape.hidden_size * width + router
+
+
+def _norms(shape: Model) -> int:
+    heads = _norm(shape, shape.hidden_size // shape.heads) if shape.qk_norm else 0
+    return 2 * _norm(shape, shape.hidden_size) + 2 * heads
+
+
+def _norm(shape: Model, size: int) -> int:
+    return size if shape.norm == "rms" else 2 * size
+
+
+def _vocabulary(shape: Model, padded_vocab_size: int) -> int:
+    return (1 if shape.tied_embeddings else 2) * padded_vocab_size * shape.hidden_size
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,10 @@ DIRECTORY = Path(__file__).parent / "sizes"
 
 
 def names() -> list[str]:
-    """The named sizes."""
-    return sorted(path.stem for path in DIRECTORY.glob("*.toml"))
+    """The named sizes, the smallest first."""
+    shapes = {path.stem: tomllib.loads(path.read_text(encoding="utf-8"))
+              for path in DIRECTORY.glob("*.toml")}  # fmt: skip
+    return sorted(shapes, key=lambda name: (_matrix_area(shapes[name]), name))
 
 
 def shape_of_size(name: str) -> dict[str, Any]:
@@ -24,10 +26,13 @@ def shape_of_size(name: str) -> dict[str, Any]:
 
 
 def shape_of_depth(depth: int) -> dict[str, Any]:
-    """A shape of `depth` layers: 64 channels wide for each, heads of 64 or less, SwiGLU of 8/3.
+    """A shape of `depth` layers: 64 channels wide for each, heads of 64, SwiGLU of 8/3.
 
     The ratio of width to depth is nanochat's (its `--depth` dial); the compute-optimal range is
-    flat from about 30 to 200 (Kaplan et al. 2020, arXiv:2001.08361, figure 5).
+    flat from about 30 to 200 (Kaplan et al. 2020, arXiv:2001.08361, figure 5). The SwiGLU's three
+    matrices of 8/3 of the width have as many parameters as two of four times it (Shazeer 2020,
+    arXiv:2002.05202, section 3), rounded up to a multiple of 64. So a layer has about 12 x width^2
+    parameters, and `depth` layers about 49,000 x depth^3: depth 6 has 11M, 12 85M, 24 680M, 52 7B.
     """
     hidden_size = 64 * depth
     heads = depth
@@ -38,3 +43,10 @@ def shape_of_depth(depth: int) -> dict[str, Any]:
         "kv_heads": heads,
         "ffn_size": -(-hidden_size * 8 // 3 // 64) * 64,
     }
+
+
+def _matrix_area(shape: dict[str, Any]) -> int:
+    experts = shape.get("experts", {}).get("count", 1)
+    mlp = experts * 3 * shape["ffn_size"]
+    area: int = shape["layers"] * shape["hidden_size"] * (4 * shape["hidden_size"] + mlp)
+    return area

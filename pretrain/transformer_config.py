@@ -102,6 +102,8 @@ def _experts(shape: Model, parallel: Parallel, transformer_engine: bool) -> dict
     return {
         "num_moe_experts": experts.count,
         "moe_router_topk": experts.active,
+        # Renormalised over one expert, its weight would be 1 and the router would learn nothing.
+        "moe_router_pre_softmax": experts.active == 1,
         "moe_ffn_hidden_size": experts.ffn_size or shape.ffn_size,
         "moe_router_load_balancing_type": "aux_loss",
         "moe_aux_loss_coeff": experts.auxiliary_loss,

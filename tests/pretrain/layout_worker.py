@@ -26,6 +26,7 @@ from pretrain.iteration import train_iteration
 from pretrain.schedule import learning_rate
 from pretrain.trace_jobs import Job
 from pretrain.train import open_corpus
+from tests.pretrain import measurements
 from tests.pretrain.fault_worker import record_with_fault
 
 
@@ -48,12 +49,15 @@ def execute(
     load: str | None = None,
     save: str | None = None,
     poison: bool = False,
+    fault: str | None = None,
+    measure: str | None = None,
     trace: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Train `iterations` updates, from the checkpoint below `load` if given, and save below `save`.
 
-    `poison` sets one weight of the first stage to NaN before. With `trace`, a `trace_jobs.Job`, its
-    trace is recorded below `work` and nothing else is done.
+    `poison` sets one weight of the first stage to NaN before, `fault` undoes one thing that makes
+    layouts agree (`measurements.spoil`), `measure` names what of `measurements` is wanted instead.
+    With `trace`, a `trace_jobs.Job`, its trace is recorded below `work` and nothing else is done.
     """
     if trace is not None:
         job = Job.from_dict(trace)
@@ -64,7 +68,11 @@ def execute(
     plan = make_plan(Recipe.from_dict(recipe))
     pretrain, seed = plan.recipe.pretrain, plan.recipe.run.seed
     world = parallel.start(pretrain.parallel, seed)
+    if measure:
+        return measurements.MEASUREMENTS[measure](pretrain, plan.padded_vocab_size, seed, world)
     stage = model.build(pretrain, plan.padded_vocab_size, seed, world)
+    if fault:
+        measurements.spoil(stage, fault)
     adam = optimizer.build(pretrain.training, stage)
     corpus = open_corpus(plan)
     samples = training_samples(pretrain, corpus, seed, Path(work), world)
@@ -88,11 +96,14 @@ def execute(
     if save:
         checkpoint.save(Path(save), done, stage, adam, pretrain.parallel, "made-up", 2, world)
     own = [p for m in stage.models for p in m.parameters() if not getattr(p, "shared", False)]
-    # Tensor ranks divide matrices and copy norms; data ranks copy everything.
-    counted = world.data_rank == 0
+    # Tensor ranks divide matrices and copy norms; data ranks copy everything, except experts, which
+    # lie on the first ranks of the stage and again on every further `expert` ranks.
+    place = world.data_rank * world.tensor_size + world.tensor_rank
     numbers = sum(
         p.numel() for p in own
-        if counted and (getattr(p, "tensor_model_parallel", False) or world.tensor_rank == 0)
+        if (place < world.expert_size if not getattr(p, "allreduce", True) else
+            world.data_rank == 0
+            and (getattr(p, "tensor_model_parallel", False) or world.tensor_rank == 0))
     )  # fmt: skip
     (parameters,) = parallel.sum_over_world([float(numbers)], world.device)
     return {

@@ -1,5 +1,12 @@
 """Counts against counts made another way."""
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from launch.recipe import Recipe
 from pretrain import flops
 from pretrain.config import Model, Pretrain
 
@@ -24,6 +31,26 @@ def test_flops_of_a_large_model_are_about_six_for_each_parameter_and_token() -> 
     without_scores = counted - 12 * 32 * 4096 * 4096 * tokens
     multiplied = flops.total_parameters(LLAMA_2_7B, 32_000) - 32_000 * 4096 - (2 * 32 + 1) * 4096
     assert without_scores == 6 * multiplied * tokens
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {},
+        {"activation": "gelu", "norm": "layer", "qk_norm": True, "tied_embeddings": True},
+        {"experts": {"count": 4, "active": 2, "ffn_size": 24}},
+        {"experts": {"count": 3, "active": 1}, "activation": "gelu"},
+    ],
+)
+def test_matrix_products_are_those_that_torch_counts(
+    layouts: Any, make_recipe: Callable[..., Recipe], tmp_path: Path, shape: dict[str, Any]
+) -> None:
+    recipe = make_recipe(model=shape)
+    found = layouts(recipe, tmp_path / "work", iterations=0, measure="operations")["ok"]
+    model = recipe.pretrain.model
+    scores = 12 * model.layers * model.hidden_size * model.sequence_length
+    counted = flops.training_flops(model, 1024, 1) - scores  # forward and twice that backward
+    assert found["operations"] * 3 == counted * model.sequence_length
 
 
 def test_memory_shrinks_where_the_layout_divides_it() -> None:

@@ -18,6 +18,15 @@ LAYOUTS = {
     "data": {"data": 2},
     "tensor-pipeline": {"tensor": 2, "pipeline": 2},
 }
+# What divides or overlaps further; checkpoints of these are for `test_checkpoint.py`.
+FURTHER: dict[str, dict[str, Any]] = {
+    "sequence": {"tensor": 2, "sequence": True},
+    "interleaved": {"pipeline": 2, "virtual_stages": 2},
+    "uneven": {"pipeline": 2, "first_stage_layers": 1, "last_stage_layers": 3},
+    "overlap": {"data": 2, "overlap_gradients": True, "overlap_parameters": True},
+    "recompute-selective": {"recompute": "selective"},
+    "recompute-full": {"tensor": 2, "sequence": True, "recompute": "full"},
+}
 RELATIVE = 1e-5
 ITERATIONS = 20
 # Where a checkpoint of each layout is continued by default; all pairs are the marked test.
@@ -41,9 +50,9 @@ class Trained:
         pool(self.recipe("one"), directory / "work", iterations=0, save=str(self.seed))
 
     def recipe(self, layout: str, **tables: dict[str, Any]) -> Recipe:
-        training = {"iterations": 40, "lr_peak": 3e-3, "batch_size": 8, "micro_batch_size": 4}
+        training = {"iterations": 40, "lr_peak": 3e-3, "batch_size": 8, "micro_batch_size": 2}
         return self._make(
-            model={"layers": 4}, parallel=LAYOUTS[layout],
+            model={"layers": 4}, parallel=(LAYOUTS | FURTHER)[layout],
             training=training | tables.pop("training", {}), **tables,
         )  # fmt: skip
 
@@ -84,7 +93,7 @@ def relative(ours: list[float], theirs: list[float]) -> float:
     return max(abs(a - b) / abs(b) for a, b in zip(ours, theirs, strict=True))
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", [*LAYOUTS, *FURTHER])
 def test_losses_and_gradients_agree_with_one_process(trained: Trained, layout: str) -> None:
     one, other = trained.first("one"), trained.first(layout)
     assert one["losses"][-1] < 0.9 * one["losses"][0], "the loss must fall for this to say much"
@@ -133,9 +142,14 @@ def test_initial_weights_are_those_of_the_seed_checkpoint(trained: Trained, layo
 def test_the_built_model_has_as_many_parameters_as_counted(
     layouts: Any, make_recipe: MakeRecipe, tmp_path: Path
 ) -> None:
-    for tied, layout in itertools.product((False, True), ("one", "tensor")):
-        recipe = make_recipe(model={"tied_embeddings": tied}, parallel=LAYOUTS[layout])
-        built = layouts(recipe, tmp_path / f"work-{tied}", iterations=0)["ok"]["parameters"]
+    experts = {"count": 4, "ffn_size": 24}
+    shapes: list[tuple[dict[str, Any], str]] = [
+        ({}, "one"), ({"tied_embeddings": True}, "tensor"), (VARIANT, "sequence"),
+        ({"experts": experts}, "one"), (VARIANT | {"experts": experts}, "sequence"),
+    ]  # fmt: skip
+    for shape, layout in shapes:
+        recipe = make_recipe(model=shape, parallel=(LAYOUTS | FURTHER)[layout])
+        built = layouts(recipe, tmp_path / "work", iterations=0)["ok"]["parameters"]
         assert built == flops.total_parameters(recipe.pretrain.model, 1024)
 
 
@@ -155,6 +169,47 @@ def test_tied_embeddings_agree_over_a_pipeline(
     ]  # fmt: skip
     assert relative(answers[1]["losses"], answers[0]["losses"]) <= RELATIVE
     assert relative(answers[1]["norms"], answers[0]["norms"]) <= RELATIVE
+
+
+# Everything that is not the default, at once.
+VARIANT = {
+    "layers": 4, "norm": "layer", "activation": "gelu", "qk_norm": True, "tied_embeddings": True,
+    "kv_heads": 4,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("layout", ["sequence", "interleaved"])
+def test_the_variants_agree_over_layouts(
+    layouts: Any, make_recipe: MakeRecipe, tmp_path: Path, layout: str
+) -> None:
+    # Three iterations, as above.
+    answers = [
+        layouts(
+            make_recipe(model=VARIANT, parallel=parallel, training={"lr_peak": 3e-3}),
+            tmp_path / "work", iterations=3,
+        )["ok"]
+        for parallel in ({}, FURTHER[layout])
+    ]  # fmt: skip
+    assert relative(answers[1]["losses"], answers[0]["losses"]) <= RELATIVE
+    assert relative(answers[1]["norms"], answers[0]["norms"]) <= RELATIVE
+    assert answers[0]["parameters"] == answers[1]["parameters"]
+
+
+@pytest.mark.parametrize(
+    ("layout", "fault"), [("sequence", "norms not marked"), ("interleaved", "sends batched")]
+)
+def test_the_comparison_finds_what_went_wrong_before(
+    trained: Trained, layout: str, fault: str
+) -> None:
+    one = trained.first("one")
+    spoiled = trained.run(layout, iterations=2, load=str(trained.seed), fault=fault)
+    assert relative(spoiled["norms"], one["norms"][:2]) > 2 * RELATIVE
+
+
+def test_weights_are_gathered_before_they_are_saved(trained: Trained) -> None:
+    # With `overlap_parameters` the last update reaches the other ranks in a next forward pass.
+    then = trained.then("one", of="overlap")
+    assert relative(then["losses"], trained.then("one", of="data")["losses"]) <= RELATIVE
 
 
 def test_the_micro_batch_changes_nothing_but_rounding(
