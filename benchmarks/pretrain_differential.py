@@ -96,7 +96,7 @@ def _faults() -> dict[str, tuple[str, bool, float]]:
             references.setdefault(str(model), Job(name, tables(model, {}), VOCABULARY))
         jobs = [Job(name, tables(fault.model, fault.parallel), VOCABULARY)
                 for name, fault in FAULTS.items()]  # fmt: skip
-        failures = record_all([*references.values(), *jobs], directory, module=_WORKER)
+        failures = record_all([*references.values(), *jobs], directory, _HANG_SECONDS, _WORKER)
         found = {}
         for job in jobs:
             if job.name in failures:
@@ -137,7 +137,7 @@ def false_alarms(most: int | None = None) -> tuple[dict[str, Any], int, bool]:
     with tempfile.TemporaryDirectory() as scratch:
         directory = Path(scratch)
         references = [Job(name, tables(model, {}), VOCABULARY) for name, model in MODELS.items()]
-        record_all(references, directory)
+        record_all(references, directory, _HANG_SECONDS)
         golden = {job.name: load(job.file(directory)) for job in references}
         layouts.sort(key=lambda layout: layout[1].parallel.world_size)
         # Traces of whole tensors are large: some at a time, and only their verdicts are kept.
@@ -145,7 +145,7 @@ def false_alarms(most: int | None = None) -> tuple[dict[str, Any], int, bool]:
                 in enumerate(layouts)]  # fmt: skip
         for first in range(0, len(jobs), _AT_A_TIME):
             some = jobs[first : first + _AT_A_TIME]
-            failures = record_all(some, directory)
+            failures = record_all(some, directory, _HANG_SECONDS)
             for job in some:
                 label = f"{job.name.split()[1]} {_told(job.pretrain)}"
                 if job.name in failures:
@@ -171,6 +171,8 @@ def false_alarms(most: int | None = None) -> tuple[dict[str, Any], int, bool]:
 
 
 _AT_A_TIME = 60
+# A machine that does much else at once needs long for a start.
+_HANG_SECONDS = 3_000.0
 
 
 def _told(pretrain: Pretrain) -> str:
