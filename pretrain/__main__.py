@@ -3,6 +3,7 @@
 With `RANK` in the environment it is one process of a run, started by our launcher or by torchrun.
 """
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Annotated
 import typer
 
 from launch.cli import DryRun, Force, Overrides, Target, main, new_app
-from launch.errors import UserError
+from launch.errors import NumericalError, UserError
 
 RunDirectory = Annotated[Path, typer.Argument(help="The directory of a run.")]
 
@@ -145,6 +146,47 @@ def follow_command(target: Run, overrides: Overrides = None) -> None:
     from pretrain.follow import follow_run
 
     follow_run(target, overrides or ())
+
+
+@app.command("compare")
+def compare_command(
+    target: Target,
+    overrides: Overrides = None,
+    layout: Annotated[str, typer.Option(help="Such as tensor=2,sequence=true.")] = "tensor=2",
+    against: Annotated[str, typer.Option(help="The layout to compare with.")] = "one",
+    iterations: Annotated[int, typer.Option(help="Updates to follow.", min=1)] = 2,
+) -> None:
+    """Run a recipe's model under two layouts here; name the first layer that differs."""
+    from launch.recipe import load_recipe
+    from pretrain.compare import compare_layouts
+
+    verdict = compare_layouts(load_recipe(target, overrides or ()), layout, against, iterations)
+    print(verdict.pop("table"), file=sys.stderr)
+    print(json.dumps(verdict))
+    if not verdict["same"]:
+        raise NumericalError(f"{layout} differs from {against}: {verdict['finding']['text']}")
+
+
+@app.command("qualify")
+def qualify_command(
+    record: Annotated[bool, typer.Option("--record", help="Write golden traces anew.")] = False,
+) -> None:
+    """Compare this machine's ways to train (GPUs, precisions, layouts) with traces of a CPU."""
+    from pretrain import qualify
+
+    if not qualify.main(record=record):
+        raise NumericalError(
+            "this machine does not compute what it should",
+            "each line that fails names the first layer that differs",
+        )
+
+
+@app.command("record-traces", hidden=True)
+def record_traces_command(listing: Target) -> None:
+    """One rank that records the traces of a list of jobs; `compare` and `qualify` start it."""
+    from pretrain import trace_worker
+
+    _leave(trace_worker.main(listing))
 
 
 def _leave(exit_code: int) -> None:

@@ -13,16 +13,17 @@ import psutil
 
 from launch.errors import GristmillError
 from launch.recipe import Recipe
-from pretrain import checkpoint, model, optimizer, parallel
-from pretrain.batches import Batches, shared_order
+from pretrain import checkpoint, model, optimizer, parallel, tensor_trace
 from pretrain.check import make_plan
 from pretrain.evaluate import validate
 from pretrain.iteration import train_iteration
 from pretrain.judge import Judge
 from pretrain.schedule import learning_rate, num_micro_batches
 from pretrain.stability import LoopState, count, interventions
+from pretrain.trace_jobs import Job
 from pretrain.validation import ValidationSequences
 from tests.pretrain import checkpoint_worker, measurements
+from tests.pretrain.fault_worker import record_with_fault
 from tests.pretrain.loop_command import run_loop
 from tests.pretrain.plain_command import run_both
 
@@ -53,12 +54,20 @@ def execute(
     poison: bool = False,
     fault: str | None = None,
     measure: str | None = None,
+    trace: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Train `iterations` updates, from the checkpoint below `load` if given, and save below `save`.
 
     `poison` sets one weight of the first stage to NaN before, `fault` undoes one thing that makes
     layouts agree (`measurements.spoil`), `measure` names what of `measurements` is wanted instead.
+    With `trace`, a `trace_jobs.Job`, its trace is recorded below `work` and nothing else is done.
     """
+    if trace is not None:
+        job = Job.from_dict(trace)
+        traced = record_with_fault(job)
+        if traced is not None:
+            tensor_trace.save(traced, job.file(Path(work)))
+        return {}
     plan = make_plan(Recipe.from_dict(recipe))
     pretrain, seed = plan.recipe.pretrain, plan.recipe.run.seed
     world = parallel.start(pretrain.parallel, seed)

@@ -1,0 +1,93 @@
+"""The qualification pack: golden traces hold here, and a machine that computes wrongly is told."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pretrain.differential import FP32, compare
+from pretrain.qualify import (
+    GOLDEN_DIRECTORY,
+    Machine,
+    Outcome,
+    missing,
+    qualify,
+    record_golden,
+    table,
+)
+from pretrain.qualify_cases import CASES, GOLDEN, Case
+from pretrain.tensor_trace import load
+from pretrain.trace_jobs import Job, record_all
+
+CPU = Machine(gpus=0, fp8=False, transformer_engine=False)
+_FAULTY = ("tests.pretrain.fault_worker",)
+
+
+def test_golden_traces_are_small_and_of_every_variant() -> None:
+    assert {path.stem for path in GOLDEN_DIRECTORY.glob("*.json")} == set(GOLDEN)
+    assert {case.golden for case in CASES} == set(GOLDEN)
+    for name in GOLDEN:
+        path = GOLDEN_DIRECTORY / f"{name}.json"
+        assert path.stat().st_size < 300_000
+        places = load(path)
+        assert {place.phase for place in places} == {
+            "initial", "forward", "backward", "reduction", "update"
+        }  # fmt: skip
+        assert {place.layer for place in places} == set(range(6))
+
+
+@pytest.mark.parametrize(
+    ("machine", "possible", "reason"),
+    [
+        (CPU, 17, "needs a GPU and Transformer Engine"),
+        (Machine(1, True, False), 9, "needs Transformer Engine"),
+        (Machine(1, False, True), 15, "needs GPUs with fp8"),
+        (Machine(2, True, True), 30, "needs 4 GPUs, there are 2"),
+        (Machine(8, True, True), len(CASES), ""),
+    ],
+)
+def test_what_a_machine_cannot_do_is_skipped_with_the_reason(
+    machine: Machine, possible: int, reason: str
+) -> None:
+    reasons = [missing(case, machine) for case in CASES]
+    assert reasons.count("") == possible
+    assert any(text.startswith(reason) for text in reasons)
+
+
+def test_a_fault_makes_a_case_fail_and_names_the_layer() -> None:
+    fault = "wrong shard of fc2"
+    cases = [Case(name, "documents", parallel={"tensor": 2}) for name in ("tensor 2", fault)]
+    right, wrong = qualify(CPU, cases, _FAULTY)
+    assert (right.status, wrong.status) == ("holds", "fails")
+    assert "forward layer 1 mlp output" in wrong.why
+    told = table([right, wrong], 1.0)
+    assert "fails    at forward layer 1 mlp output" in told
+    assert "1 holds, 1 fails, 0 skipped" in told
+
+
+@pytest.mark.slow
+def test_what_a_cpu_can_do_holds_and_golden_traces_can_be_recorded_again(tmp_path: Path) -> None:
+    outcomes = qualify(CPU)
+    assert [outcome for outcome in outcomes if outcome.status == "fails"] == []
+    assert sum(outcome.status == "holds" for outcome in outcomes) == 17
+    first, second = (record_golden(tmp_path / name) for name in ("first", "second"))
+    for once, again in zip(first, second, strict=True):
+        assert once.read_bytes() == again.read_bytes()
+        # Another machine's sums are in another order.
+        assert compare(load(GOLDEN_DIRECTORY / once.name), load(once), FP32) is None
+
+
+@pytest.mark.slow
+def test_a_job_that_fails_costs_no_other(tmp_path: Path) -> None:
+    def job(name: str, **parallel: Any) -> Job:
+        return Case(name, "causal", parallel=parallel).job
+
+    jobs = [job("before"), job("fails", context=1, first_stage_layers=3), job("after")]
+    failures = record_all(jobs, tmp_path)
+    assert set(failures) == {"fails"}
+    assert "first_stage_layers" in failures["fails"] or "Error" in failures["fails"]
+    assert load(jobs[2].file(tmp_path))
+
+
+def test_outcomes_are_json() -> None:
+    assert Outcome("a", "skipped", "b", {}).to_dict()["status"] == "skipped"
