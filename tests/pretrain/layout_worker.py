@@ -14,6 +14,7 @@ import psutil
 from launch.errors import GristmillError
 from launch.recipe import Recipe
 from pretrain import checkpoint, model, optimizer, parallel, tensor_trace
+from pretrain.batches import Batches, shared_order
 from pretrain.check import make_plan
 from pretrain.evaluate import validate
 from pretrain.iteration import train_iteration
