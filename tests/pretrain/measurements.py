@@ -90,8 +90,9 @@ def _loss_and_gradient(stage: Stage, batch: MicroBatch, world: World) -> tuple[f
     for wrapped in stage.wrapped:
         wrapped.zero_grad_buffer()
     reports = pass_through(
-        stage, iter([batch]), num_micro_batches=1, micro_batch_size=2, backward=True
-    )
+        stage, iter([batch]), num_micro_batches=1, micro_batch_size=2,
+        sequence_length=batch.tokens.size(1), backward=True,
+    )  # fmt: skip
     speaks = world.is_last_stage and world.tensor_rank == 0
     own = sum(float(report["sums"].sum()) for report in reports) if speaks else 0.0
     (loss,) = sum_over_world([own], world.device)

@@ -15,8 +15,10 @@ import torch
 
 from pretrain import cpu, model, optimizer, parallel
 from pretrain.batch import MicroBatch
+from pretrain.checkpoint_state import sharded_state
 from pretrain.config import Pretrain
-from pretrain.iteration import pass_through
+from pretrain.iteration import train_iteration
+from pretrain.judge import Judge
 
 # Together they pass every place of Megatron-core that the patches are about.
 TABLES: list[dict[str, Any]] = [
@@ -55,15 +57,19 @@ def _train_without(left_out: int) -> None:
         pretrain = Pretrain.model_validate({**tables, "model": shape | tables["model"]})
         world = parallel.start(pretrain.parallel, 1)
         stage = model.build(pretrain, 64, 1, world)
-        adam = optimizer.build(pretrain.training, stage)
+        judge = Judge(pretrain.stability, pretrain.training, world.device)
+        adam = optimizer.build(pretrain.training, stage, judge.loss_scale)
         tokens = torch.arange(16).view(2, 8)
         batch = MicroBatch(
             tokens, tokens, torch.ones(2, 8), tokens % 8, torch.tensor([0, 8, 16]),
             torch.zeros(2, dtype=torch.int64), (0, 1),
         )  # fmt: skip
-        pass_through(stage, iter([batch]), num_micro_batches=1, micro_batch_size=2, backward=True)
-        adam.step()
-        adam.load_state_dict(adam.state_dict())
+        train_iteration(
+            stage, adam, judge, iter([batch]), num_micro_batches=1, micro_batch_size=2,
+            sequence_length=8, learning_rate=1e-3, world=world,
+        )  # fmt: skip
+        state = sharded_state(stage, adam, is_loading=False)
+        adam.load_state_dict(state["optimizer"])
 
 
 if __name__ == "__main__":

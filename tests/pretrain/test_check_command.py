@@ -128,7 +128,7 @@ def test_the_report_of_seventy_billion_parameters(tmp_path: Path) -> None:
     text = report(plan, Machine(32, hardware("h100"), 2.5), None)
     for words in (
         "does not fit: 113.6 GB", "fits with pretrain.parallel.", "MFU", "GPU hours x $2.5 = $",
-        "GB each", "web: 2,000,000,000 training tokens", "learning rate", "unverified",
+        "GB each", "0.10 epochs of its 2,000,000,000", "learning rate", "unverified",
     ):  # fmt: skip
         assert words in text, text
 

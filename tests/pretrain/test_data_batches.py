@@ -196,7 +196,7 @@ def test_every_token_is_predicted_once_in_an_epoch(
             "weights": {"notes": 1}, "packing": packing, "mask_documents": masked,
             "related": related,
         },
-        training={"iterations": 1000},
+        training={"iterations": 1000, "epochs_max": 100.0},
     )  # fmt: skip
     counted, number = labels_of_an_epoch(recipe)
     documents = order_of(recipe).documents
