@@ -16,6 +16,7 @@ from pretrain.check import make_plan
 from pretrain.contract import read_metrics
 from pretrain.device_reads import DeviceReads
 from pretrain.judge import Judge, Seen
+from pretrain.source_losses import SourceLosses
 from pretrain.watchdog import Watchdog
 
 _TIMES = ("seconds", "tokens_per_second", "memory_bytes")
@@ -46,8 +47,8 @@ def run_loop(
 ) -> dict[str, Any]:
     """Train a recipe to its end, or until a fault ends it.
 
-    `faults` are by iteration, from 0: `nan` (a loss that is not a number), `spike` (labels drawn at
-    random), `die` (the process is killed before the batch comes). The stop signal comes to the last
+    `faults` are by iteration, from 0: `nan` (a loss that is not a number), `spike` (labels that
+    never come), `die` (the process is killed before the batch comes). The stop signal comes to the last
     rank during iteration `stop_after`. With `count_reads` the answer says what was asked of the
     device between any two readings of the judge. It is the same on all ranks.
     """
@@ -73,7 +74,7 @@ def run_loop(
             if fault == "die":
                 raise Killed
             for batch in self._batches.iteration(number):
-                yield _spoiled(batch, fault, number)
+                yield _spoiled(batch, fault)
 
     class Signal(NoStop):
         by = "a test"
@@ -112,7 +113,7 @@ def run_loop(
 def counted(judge: Judge) -> Iterator[list[dict[str, int]]]:
     """What is asked of the device from the end of one `drain` to the beginning of the next."""
     between: list[dict[str, int]] = []
-    drain = judge.drain
+    drain, read = judge.drain, SourceLosses.read
     with DeviceReads() as reads:
 
         def counting() -> list[Seen]:
@@ -121,15 +122,23 @@ def counted(judge: Judge) -> Iterator[list[dict[str, int]]]:
             reads.found.clear()
             return seen
 
+        def line(self: SourceLosses, world: parallel.World) -> list[tuple[str, float, int]]:
+            sources = read(self, world)  # at the same line as the judge
+            reads.found.clear()
+            return sources
+
         judge.drain = counting  # type: ignore[method-assign]
+        SourceLosses.read = line  # type: ignore[method-assign]
         yield between
+        SourceLosses.read = read  # type: ignore[method-assign]
 
 
-def _spoiled(batch: MicroBatch, fault: str, iteration: int) -> MicroBatch:
+def _spoiled(batch: MicroBatch, fault: str) -> MicroBatch:
     if fault == "nan":
-        return dataclasses.replace(batch, mask=batch.mask * float("nan"))
+        mask = batch.mask.clone()
+        mask[0, 0] = 1e38  # a loss that float32 cannot hold
+        return dataclasses.replace(batch, mask=mask)
     if fault == "spike":
-        generator = torch.Generator().manual_seed(iteration)
-        labels = torch.randint(1, 300, batch.labels.shape, generator=generator)
-        return dataclasses.replace(batch, labels=labels)
+        # Ids of the vocabulary's padding: the model has learnt that they never come.
+        return dataclasses.replace(batch, labels=torch.full_like(batch.labels, 1_000))
     return batch

@@ -94,10 +94,13 @@ def _loss_and_gradient(stage: Stage, batch: MicroBatch, world: World) -> tuple[f
         sequence_length=batch.tokens.size(1), backward=True,
     )  # fmt: skip
     speaks = world.is_last_stage and world.tensor_rank == 0
-    own = sum(float(report["sums"].sum()) for report in reports) if speaks else 0.0
-    (loss,) = sum_over_world([own], world.device)
+    own = [
+        sum(float(report[key].sum()) for report in reports) if speaks else 0.0
+        for key in ("sums", "counts")
+    ]
+    loss, count = sum_over_world(own, world.device)
     gradients = [p.main_grad.flatten() for m in stage.models for p in m.parameters()]
-    return loss, torch.cat(gradients).clone()
+    return loss, torch.cat(gradients) / count
 
 
 def balancing(pretrain: Pretrain, vocabulary: int, seed: int, world: World) -> dict[str, Any]:

@@ -123,7 +123,7 @@ def test_after_a_kill_the_same_is_decided_again(
     layouts: Any, make_recipe: MakeRecipe, tmp_path: Path
 ) -> None:
     policy = {"on_not_finite": "skip", "on_spike": "rewind", "spike_window": 8,
-              "spike_deviations": 4.0}  # fmt: skip
+              "spike_deviations": 6.0}  # fmt: skip
     whole = recipe(make_recipe, "two", **policy)
     faults = {"5": "nan", "14": "spike", "18": "nan"}
     undisturbed = layouts(whole, tmp_path, faults=faults)["ok"]
@@ -148,10 +148,10 @@ def test_a_signal_to_one_rank_stops_all_after_the_same_iteration(
 ) -> None:
     made = recipe(make_recipe, "two")
     answer = layouts(made, tmp_path, faults={}, stop_after=5)["ok"]
-    assert (answer["ended"], answer["done"]) == ("PreemptedError", 7)
-    assert [e["iteration"] for e in events(answer, "checkpoint")] == [7]
+    assert (answer["ended"], answer["done"]) == ("PreemptedError", 6)
+    assert [e["iteration"] for e in events(answer, "checkpoint")] == [6]
     rest = layouts(made, tmp_path, faults={})["ok"]
-    assert rest["iterations"] == list(range(7, 24))
+    assert rest["iterations"] == list(range(6, 24))
 
 
 def judged(judge: Judge, rows: list[tuple[float, float]]) -> list[float]:
