@@ -84,7 +84,9 @@ def first_sample(training: Training, iteration: int) -> int:
 
 def num_micro_batches(training: Training, data_size: int, iteration: int) -> int:
     """Micro-batches of iteration `iteration` on each of `data_size` data ranks."""
-    return batch_size(training, iteration) // (training.micro_batch_size * data_size)
+    size, together = batch_size(training, iteration), training.micro_batch_size * data_size
+    assert size % together == 0, f"{size} sequences are not divisible by {together}"
+    return size // together
 
 
 def _steps(training: Training) -> int:
