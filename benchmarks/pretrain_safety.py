@@ -105,7 +105,7 @@ def _undisturbed(layout: tuple[tuple[str, int], ...]) -> Recipe:
 
 
 def _wait_for(
-    process: "subprocess.Popen[str]", reached: Callable[[], bool], what: str, seconds: float = 180.0
+    process: "subprocess.Popen[str]", reached: Callable[[], bool], what: str, seconds: float = 600.0
 ) -> None:
     end = time.monotonic() + seconds
     while not reached():
