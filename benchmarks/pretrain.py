@@ -1,13 +1,15 @@
 """The figures of pretraining: `python -m benchmarks.pretrain [--only FIGURE] [--list]`.
 
-Like `benchmarks.dataprep`: one JSON object a line, every value computed in this run.
+Like `benchmarks.dataprep`: one JSON object a line, every value computed in this run. Each module
+has a function `figures` that yields names and computations.
 """
 
+import importlib
 from typing import Annotated
 
 import typer
 
-from benchmarks.dataprep import figures, print_figures
+from benchmarks.dataprep import print_figures
 
 MODULES = (
     "pretrain_parity",
@@ -27,7 +29,8 @@ def main(
     names: Annotated[bool, typer.Option("--list", help="Print the names only.")] = False,
 ) -> None:
     """Print each figure as soon as it is there."""
-    print_figures(figures(MODULES), only, names)
+    modules = [importlib.import_module(f"benchmarks.{name}") for name in MODULES]
+    print_figures(dict(pair for module in modules for pair in module.figures()), only, names)
 
 
 if __name__ == "__main__":

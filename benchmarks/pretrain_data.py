@@ -1,4 +1,4 @@
-"""Figures of the data path: `python -m benchmarks.pretrain_data [--only FIGURE] [--list]`.
+"""Figures of the data path: `python -m benchmarks.pretrain`.
 
 The corpus is made up where only speed counts, and of the developers' real texts where its content
 does. One thread; comparisons alternate in one run, medians of seven.
@@ -10,13 +10,11 @@ import time
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import typer
 
-from benchmarks.dataprep import print_figures
 from benchmarks.token_corpora import speed_corpus, text_corpus
 
 SEQUENCE = 2_048
@@ -31,12 +29,12 @@ def figures() -> Iterator[tuple[str, Callable[[], Result]]]:
     """Every figure of the data path."""
     yield "data_path", data_path
     yield "dense_cpu_mask", dense_cpu_mask
-    yield "extended_run", extended_run
-    yield "more_workers", more_workers
-    yield "index_build", index_build
-    yield "packing", packing
-    yield "blend", blend
-    yield "related", related
+    yield "data_extended_run", extended_run
+    yield "data_more_workers", more_workers
+    yield "data_index_build", index_build
+    yield "data_packing", packing
+    yield "data_blend", blend
+    yield "data_related", related
 
 
 def data_path() -> Result:
@@ -307,15 +305,3 @@ def _rare(order: Any, number: int, counts: Numbers) -> set[int]:
     most = max(2, (len(order.documents.positions) - 1) // 100)
     found = np.unique(_document(order, number))
     return set(found[(counts[found] >= 2) & (counts[found] <= most)].tolist())
-
-
-def main(
-    only: Annotated[list[str] | None, typer.Option(help="Names, or beginnings of names.")] = None,
-    names: Annotated[bool, typer.Option("--list", help="Print the names only.")] = False,
-) -> None:
-    """Print each figure as soon as it is there."""
-    print_figures(dict(figures()), only, names)
-
-
-if __name__ == "__main__":
-    typer.run(main)

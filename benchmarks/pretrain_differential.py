@@ -1,6 +1,6 @@
 """Figures of the differential trace: planted faults found, false alarms, seconds of `qualify`.
 
-`python -m benchmarks.pretrain_differential [--only FIGURE] [--list]`
+`python -m benchmarks.pretrain`
 """
 
 import itertools

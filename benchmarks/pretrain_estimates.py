@@ -1,6 +1,6 @@
 """Figures of `gristmill pretrain check`: memory and time estimates against measurements.
 
-`python -m benchmarks.pretrain_estimates` prints them. Memory: the live tensors of ten layouts and
+`python -m benchmarks.pretrain` prints them. Memory: the live tensors of ten layouts and
 sizes, trained here (`benchmarks/memory_worker.py`). Time: published runs (`published_runs.py`).
 """
 
@@ -52,11 +52,11 @@ MEMORY_CASES: tuple[tuple[str, dict[str, Any], dict[str, Any], dict[str, Any], i
 
 def figures() -> Iterator[tuple[str, Computation]]:
     """Name and computation: value, target, whether it holds."""
-    yield "memory estimate, largest error over ten layouts and sizes", _memory
-    yield "time of an update, leave-one-out over nine H100 runs, largest error", _left_out
-    yield "time of an update, leave-one-out over nine H100 runs, mean error", _left_out_mean
-    yield "time of an update, two runs that nothing was fitted to, largest error", _strong_scaling
-    yield "seconds to check a recipe of 70B parameters on 64 GPUs", _check_seconds
+    yield "estimate_memory_worst", _memory
+    yield "estimate_time_worst", _left_out
+    yield "estimate_time_mean", _left_out_mean
+    yield "estimate_time_strong_scaling", _strong_scaling
+    yield "check_seconds_70b", _check_seconds
 
 
 @cache
@@ -175,9 +175,3 @@ def _check_seconds() -> tuple[str, None, None]:
             cwd=REPOSITORY, check=True, stdout=subprocess.DEVNULL,
         )  # fmt: skip
         return f"{time.monotonic() - start:.1f}", None, None
-
-
-if __name__ == "__main__":
-    for name, compute in figures():
-        value, target, holds = compute()
-        print(f"{name}: {value}; target {target}; holds {holds}", flush=True)

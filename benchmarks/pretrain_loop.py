@@ -61,6 +61,3 @@ def figures() -> Iterator[tuple[str, Callable[[], tuple[Any, Any, bool | None]]]
     yield "loop_device_reads", reads
     for optimizer in ("adamw", "muon"):
         yield f"loop_plain_difference_{optimizer}", functools.partial(plain, optimizer)
-
-
-FIGURES = dict(figures())

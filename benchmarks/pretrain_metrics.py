@@ -1,6 +1,6 @@
 """Figures of a run's measurements: what a line costs, how large the page is.
 
-`python -m benchmarks.pretrain_metrics` prints them by itself.
+`python -m benchmarks.pretrain` prints them by itself.
 """
 
 import json
@@ -14,9 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import typer
 
-from benchmarks.dataprep import print_figures
 from pretrain.contract import Layout, RunResult
 from pretrain.course import read_course
 from pretrain.follow import Tail
@@ -34,15 +32,15 @@ Value = tuple[Any, Any, bool | None]
 
 def figures() -> Iterator[tuple[str, Callable[[], Value]]]:
     """Name and computation of every figure."""
-    yield "metrics: microseconds for a line written, median of 5 x 20,000", _line_cost
-    yield "metrics: seconds to resume 1,000,000 lines of which 1,000 go", _resume_cost
-    yield "metrics: seconds for the summary of 1,000,000 lines", _summary_cost
-    yield "metrics: microseconds for a look of the live view at 1 new line of 100,000", _look_cost
-    yield "metrics: milliseconds for a frame of 100,000 points", _frame_cost
-    yield f"metrics: page of {LINES:,} lines, kilobytes, and seconds to make it", _page
-    yield "metrics: page of 1,000 lines, kilobytes", lambda: (_page_of(1_000)[0], None, None)
-    yield "metrics: microseconds to add a micro-batch's losses by source (8 sources)", _sources
-    yield "metrics: microseconds for a line handed to TensorBoard", _tensorboard
+    yield "metrics_line_microseconds", _line_cost
+    yield "metrics_resume_seconds", _resume_cost
+    yield "metrics_summary_seconds", _summary_cost
+    yield "metrics_look_microseconds", _look_cost
+    yield "metrics_frame_milliseconds", _frame_cost
+    yield "metrics_page_kilobytes_and_seconds", _page
+    yield "metrics_page_kilobytes_small", lambda: (_page_of(1_000)[0], None, None)
+    yield "metrics_sources_microseconds", _sources
+    yield "metrics_tensorboard_microseconds", _tensorboard
 
 
 def _train(iteration: int) -> dict[str, Any]:
@@ -200,7 +198,3 @@ def _tensorboard() -> Value:
         value = _median(run)
         board.close()
         return round(value, 1), None, None
-
-
-if __name__ == "__main__":
-    typer.run(lambda: print_figures(dict(figures()), None, False))

@@ -14,7 +14,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from benchmarks.dataprep import print_figures
 from benchmarks.documents import REPOSITORY
 from launch.recipe import Recipe
 from tests.pretrain.conftest import LayoutPool, write_tokens
@@ -96,9 +95,3 @@ def figures() -> Iterator[tuple[str, Callable[[], tuple[Any, Any, bool | None]]]
         yield f"parity_{name}", lambda name=name: parity(name)
     for name in ("tensor_2", "pipeline_2", "data_2", "expert_2"):
         yield f"parity_bf16_{name}", lambda name=name: parity(name, "bf16")
-
-
-FIGURES = dict(figures())
-
-if __name__ == "__main__":
-    print_figures(FIGURES, None, names=False)

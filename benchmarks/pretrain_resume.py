@@ -1,4 +1,4 @@
-"""Figures of checkpoints: `python -m benchmarks.pretrain_resume [--only FIGURE] [--list]`.
+"""Figures of checkpoints: `python -m benchmarks.pretrain`.
 
 Continued under every layout, killed at seeded moments, a bit flipped in each file, a full disk, and
 what a save costs in the way of training and beside it. The corpus is made up, the runs are real.

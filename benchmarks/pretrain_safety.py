@@ -253,6 +253,3 @@ def figures() -> Iterator[tuple[str, Callable[[], tuple[Any, Any, bool | None]]]
                 functools.partial(lost, signal_number, layout),
             )
     yield "safety_garbage_pauses", pauses
-
-
-FIGURES = dict(figures())

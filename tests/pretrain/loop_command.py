@@ -48,9 +48,9 @@ def run_loop(
     """Train a recipe to its end, or until a fault ends it.
 
     `faults` are by iteration, from 0: `nan` (a loss that is not a number), `spike` (labels that
-    never come), `die` (the process is killed before the batch comes). The stop signal comes to the last
-    rank during iteration `stop_after`. With `count_reads` the answer says what was asked of the
-    device between any two readings of the judge. It is the same on all ranks.
+    never come), `die` (the process is killed before the batch comes). The stop signal comes to the
+    last rank during iteration `stop_after`. With `count_reads` the answer says what was asked of
+    the device between any two readings of the judge. It is the same on all ranks.
     """
     plan = make_plan(Recipe.from_dict(recipe))
     world = parallel.start(plan.recipe.pretrain.parallel, 1)
