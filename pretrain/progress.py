@@ -53,6 +53,15 @@ class Progress:
         yield
         self._start += time.monotonic() - begun
 
+    def note_stage(self, done: int) -> None:
+        """Write the event `stage` if iteration `done`, the last one, was the first of a stage."""
+        for stage in self._stages[1:]:
+            if stage.first_iteration == done - 1:
+                self._metrics.write(
+                    "stage", done, stage=stage.number, sequence_length=stage.sequence_length,
+                    first_sample=stage.first_sample,
+                )  # fmt: skip
+
     def line(self, done: int, seen: Seen, losses: SourceLosses) -> None:
         """Write the event `train` after `done` iterations, of which `seen` is the last, and the
         losses by source since the last line; every rank calls it."""

@@ -79,7 +79,7 @@ def train(plan: Plan, stop: StopRequest, watch: Watchdog) -> RunResult | None:
         plan.recipe.run_directory if run.world.is_first else None,
         plan.recipe.pretrain.metrics, plan.recipe.run.name,
     )  # fmt: skip
-    with readers, contextlib.closing(run.profiler):
+    with readers, contextlib.closing(run.batches), contextlib.closing(run.profiler):
         iterate(run, state)
     return finish(run, begun)
 
@@ -181,6 +181,7 @@ def iterate(run: Run, state: LoopState) -> None:
         for report in reports:
             run.losses.add(report)
         state.done += 1
+        progress.note_stage(state.done)
         watch.first_iteration_is_done()
         garbage.collect(state.done, pretrain.watch.collect_garbage_iterations)
         due = _due(pretrain, state.done)
@@ -199,7 +200,6 @@ def iterate(run: Run, state: LoopState) -> None:
                 _save(run, state, last=state.done == training.iterations)
             else:
                 _record(run, run.saver.poll())
-    run.batches.close()
     if stopping:
         _stop(run, state)
 
@@ -323,6 +323,7 @@ def _save(run: Run, state: LoopState, last: bool) -> None:
     """Save; what is `last` is waited for, for nothing comes after it."""
     run.watch.beat(state.done, "save")
     state.saved = state.done
+    run.metrics.sync()
     _record(run, run.saver.save(state.done, run.stage, run.optimizer, state.to_dict(run.judge)))
     if last:
         _record(run, run.saver.finish())
