@@ -27,7 +27,7 @@ class Tolerance:
     """Of biases after an update: they began at 0 and are nothing but updates, and Adam divides a
     gradient by its own size, so that where it is all rounding the update's sign is, too"""
     numbers: float
-    """Of the mean loss and of the gradient's norm, in which much averages out"""
+    """Of the mean loss, the gradient's norm and the clipping: in these much averages out"""
 
     def of(self, place: Place) -> float:
         """The tolerance at a place."""
@@ -37,7 +37,7 @@ class Tolerance:
         }  # fmt: skip
         if place.phase == "update" and place.name.endswith("bias"):
             return self.biases
-        numbers = place.part in ("mean_loss", "gradient_norm")
+        numbers = place.part in ("mean_loss", "gradient_norm", "clipping")
         return self.numbers if numbers else by_phase[place.phase]
 
 
