@@ -44,10 +44,12 @@ def parameter_pieces(
     world: World,
     iteration: int,
     phase: Phase,
+    divisor: float,
     *,
     whole: bool,
 ) -> list[Piece]:
-    """Every parameter of this rank; in the phase `reduction`, its share of their gradients.
+    """Every parameter of this rank; in the phase `reduction`, its share of their gradients over
+    `divisor`.
 
     The distributed optimizer leaves each data rank only a shard of the summed gradients valid: the
     rest is masked. Weights are whole on every data rank, so each of those is a copy to compare.
@@ -62,7 +64,7 @@ def parameter_pieces(
             labels = [] if divided or world.tensor_size == 1 else [f"tensor {world.tensor_rank}"]
             owned = None
             if phase == "reduction":
-                values = parameter.main_grad.detach()
+                values = parameter.main_grad.detach() / divisor
                 owned = shards[parameter].reshape(values.shape)
             else:
                 values = parameter.detach()

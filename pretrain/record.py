@@ -5,8 +5,10 @@ from typing import Any
 import torch
 
 from pretrain import model, optimizer, parallel
+from pretrain.config import Pretrain
 from pretrain.formula import formula_batches
 from pretrain.iteration import train_iteration
+from pretrain.judge import Judge, Verdict
 from pretrain.parallel import World
 from pretrain.recorder import Recorder
 from pretrain.schedule import learning_rate
@@ -19,45 +21,55 @@ def record(job: Job) -> Trace | None:
     pretrain, training = job.pretrain, job.pretrain.training
     world = parallel.start(pretrain.parallel, job.seed)
     stage = model.build(pretrain, job.padded_vocab_size, job.seed, world)
-    inner = optimizer.build(training, stage)
     recorder = Recorder(stage, pretrain, world, whole=job.whole)
-    recording = _Recording(inner, recorder)
+    judge = _RecordingJudge(pretrain, world, recorder)
+    adam = optimizer.build(training, stage, judge.loss_scale)
     recorder.weights("initial")
     for iteration in range(job.iterations):
         recorder.iteration = iteration
         batches = formula_batches(
             pretrain, job.padded_vocab_size, iteration, world, documents=job.documents
         )
-        outcome = train_iteration(
-            stage, recording, recorder.batches(batches),
+        train_iteration(
+            stage, adam, judge, recorder.batches(batches),
             num_micro_batches=training.batch_size
             // (training.micro_batch_size * pretrain.parallel.data),
             micro_batch_size=training.micro_batch_size,
-            learning_rate=learning_rate(training, iteration),
-            stop_requested=False, world=world,
+            sequence_length=pretrain.model.sequence_length,
+            learning_rate=learning_rate(training, iteration), world=world,
         )  # fmt: skip
         stage.gather_parameters()
         recorder.weights("update")
-        recorder.scalar("forward", "mean_loss", outcome.loss)
-        recorder.scalar("reduction", "gradient_norm", outcome.gradient_norm)
+        (seen,) = judge.drain()
+        recorder.scalar("forward", "mean_loss", seen.loss)
+        recorder.scalar("reduction", "gradient_norm", seen.gradient_norm)
     recorder.close()
     pieces = _gather(recorder.pieces, world)
     return assemble(pieces) if world.is_first else None
 
 
-class _Recording:
-    """The optimizer, but reduced gradients are recorded before each update."""
+class _RecordingJudge(Judge):
+    """Judges when gradients are reduced and not yet applied: the moment to record them.
 
-    def __init__(self, optimizer: Any, recorder: Recorder) -> None:
-        self._optimizer, self._recorder = optimizer, recorder
+    Reduced gradients are sums over the tokens of the global batch, times the loss scale. What is
+    recorded is their mean over the tokens, by the count that this iteration is judged by, so that
+    it means the same for every precision; by how much clipping divides them further is a number of
+    its own.
+    """
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._optimizer, name)
+    def __init__(self, pretrain: Pretrain, world: World, recorder: Recorder) -> None:
+        super().__init__(pretrain.stability, pretrain.training, world.device)
+        self._recorder = recorder
 
-    def step(self) -> Any:
-        """What the optimizer's own `step` returns."""
-        self._recorder.gradients()
-        return self._optimizer.step()
+    def decide(self, totals: torch.Tensor) -> Verdict:
+        """What `Judge.decide` says."""
+        divisor = float(totals[1])
+        if self.loss_scale:
+            divisor *= float(self.loss_scale.scale)
+        self._recorder.gradients(divisor)
+        verdict = super().decide(totals)
+        self._recorder.scalar("reduction", "clipping", float(verdict.divisor) / divisor)
+        return verdict
 
 
 def _gather(pieces: list[Piece], world: World) -> list[Piece]:

@@ -88,9 +88,10 @@ class Recorder:
         """Record the model's weights as they are now."""
         self._parameters(phase)
 
-    def gradients(self) -> None:
-        """Record each data rank's shard of the reduced gradients; call it before the update."""
-        self._parameters("reduction")
+    def gradients(self, divisor: float) -> None:
+        """Record each data rank's shard of the reduced gradients over `divisor`; call it before the
+        update."""
+        self._parameters("reduction", divisor)
 
     def scalar(self, phase: Phase, part: str, value: float) -> None:
         """Record a number that all ranks know."""
@@ -100,10 +101,11 @@ class Recorder:
             index = (np.zeros(1, np.int64),)
             self.pieces.append(make_piece(place, (1,), "", index, values, whole=self._whole))
 
-    def _parameters(self, phase: Phase) -> None:
+    def _parameters(self, phase: Phase, divisor: float = 1.0) -> None:
         self.pieces += parameter_pieces(
-            self._stage, self._pretrain, self._world, self.iteration, phase, whole=self._whole
-        )
+            self._stage, self._pretrain, self._world, self.iteration, phase, divisor,
+            whole=self._whole,
+        )  # fmt: skip
 
     def _begin(self, _module: Any, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
         tokens = arguments[0] if arguments else named["input_ids"]

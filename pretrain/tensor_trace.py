@@ -20,7 +20,7 @@ Phase = Literal["initial", "forward", "recompute", "backward", "reduction", "upd
 PARTS = (
     "embedding", "input_norm", "qkv", "q_norm", "k_norm", "attention", "projection", "mlp_norm",
     "router", "mlp_hidden", "expert", "mlp_output", "layer", "final_norm", "output", "loss",
-    "mean_loss", "gradient_norm",
+    "mean_loss", "gradient_norm", "clipping",
 )  # fmt: skip
 PROJECTIONS = 8
 Values = npt.NDArray[np.float32]
@@ -67,8 +67,9 @@ class Place:
         if self.phase == "backward":
             return (self.iteration, 2, -self.layer, 1, -part)
         if self.phase == "reduction":
-            last = self.part == "gradient_norm"
-            return (self.iteration, 3, int(last), -self.layer, -part)
+            if self.part in ("gradient_norm", "clipping"):
+                return (self.iteration, 3, 1, part)
+            return (self.iteration, 3, 0, -self.layer, -part)
         return (self.iteration, 4, self.layer, part)
 
     def __str__(self) -> str:

@@ -12,8 +12,9 @@ from unittest import mock
 
 import torch
 
-from pretrain import initial_weights, model, optimizer, record
+from pretrain import attention, initial_weights, iteration, judge, model, optimizer, record
 from pretrain.config import Pretrain
+from pretrain.judge import Verdict
 from pretrain.model import Stage
 from pretrain.parallel import World
 from pretrain.tensor_trace import Place
@@ -199,8 +200,6 @@ def _shape(stage: Stage) -> Any:
 
 
 def _loss_scaled_in_place(stage: Stage, world: World, stack: contextlib.ExitStack) -> None:
-    from pretrain import iteration
-
     original = iteration.forward_step
 
     def faulty(batches: Any, piece: Any) -> Any:
@@ -246,32 +245,114 @@ def _mask_off_by_one(stage: Stage, world: World, stack: contextlib.ExitStack) ->
     attention.register_forward_pre_hook(faulty, with_kwargs=True)
 
 
+def _not_summed(index: int, stack: contextlib.ExitStack) -> None:
+    """Number `index` of an iteration's totals stays that of the rank."""
+    original, reduce = iteration._totals, torch.distributed.all_reduce
+
+    def faulty(*arguments: Any) -> torch.Tensor:
+        def all_but_one(totals: torch.Tensor, *a: Any, **n: Any) -> None:
+            own = totals[index].clone()
+            reduce(totals, *a, **n)
+            totals[index] = own
+
+        with mock.patch("torch.distributed.all_reduce", all_but_one):
+            return original(*arguments)
+
+    stack.enter_context(mock.patch.object(iteration, "_totals", faulty))
+
+
 def _local_count(stage: Stage, world: World, stack: contextlib.ExitStack) -> None:
-    config = stage.models[0].config
-    original = config.finalize_model_grads_func
-    reduce = torch.distributed.all_reduce
-
-    def faulty(models: Any, num_tokens: Any, *rest: Any, **named: Any) -> None:
-        def all_but_count(tensor: torch.Tensor, *a: Any, **n: Any) -> Any:
-            return None if tensor is num_tokens else reduce(tensor, *a, **n)
-
-        with mock.patch("torch.distributed.all_reduce", all_but_count):
-            original(models, num_tokens, *rest, **named)
-
-    config.finalize_model_grads_func = faulty
+    _not_summed(1, stack)
 
 
-def _update_missing(stage: Stage, world: World, stack: contextlib.ExitStack) -> None:
+def _local_norm(stage: Stage, world: World, stack: contextlib.ExitStack) -> None:
+    _not_summed(2, stack)
+
+
+def _copies_counted_twice(stage: Stage, world: World, stack: contextlib.ExitStack) -> None:
+    # Norms are copied on tensor ranks; by this mark each of them counts its copy.
+    for name, parameter in stage.models[0].named_parameters():
+        if name.endswith("norm.weight"):
+            parameter.tensor_model_parallel = True
+
+
+def _clipped_by_square(stage: Stage, world: World, stack: contextlib.ExitStack) -> None:
+    original = judge.Judge.decide
+
+    def faulty(self: Any, totals: torch.Tensor) -> Verdict:
+        said = original(self, totals)
+        mean = totals[1].float()
+        return Verdict(mean * (said.divisor / mean).square(), said.skip)
+
+    stack.enter_context(mock.patch.object(judge.Judge, "decide", faulty))
+
+
+def _on_data_rank_1(
+    stage: Stage, world: World, stack: contextlib.ExitStack, change: Callable[[Any], None]
+) -> None:
+    """The second data rank's optimizer is as `change` makes it."""
     build = optimizer.build
 
     def faulty(*arguments: Any, **named: Any) -> Any:
         built = build(*arguments, **named)
         if world.data_rank == 1:
-            for part in built.chained_optimizers:
-                part.optimizer.step = lambda *_a, **_n: None
+            change(built)
         return built
 
     stack.enter_context(mock.patch.object(optimizer, "build", faulty))
+
+
+def _update_missing(stage: Stage, world: World, stack: contextlib.ExitStack) -> None:
+    def change(built: Any) -> None:
+        for part in built._parts:
+            part.chained.optimizer.update = lambda *_a, **_n: None
+
+    _on_data_rank_1(stage, world, stack, change)
+
+
+def _step_not_counted(stage: Stage, world: World, stack: contextlib.ExitStack) -> None:
+    def change(built: Any) -> None:
+        update = built.update
+
+        def faulty(rate: float, verdict: Verdict) -> None:
+            if built._steps > 0:
+                built._steps.sub_(1)
+            update(rate, verdict)
+
+        built.update = faulty
+
+    _on_data_rank_1(stage, world, stack, change)
+
+
+def _not_gathered(stage: Stage, world: World, stack: contextlib.ExitStack) -> None:
+    stack.enter_context(mock.patch.object(optimizer.Optimizer, "_gather", lambda _self: None))
+
+
+def _norms_decay(stage: Stage, world: World, stack: contextlib.ExitStack) -> None:
+    def change(built: Any) -> None:
+        for group in built.param_groups:
+            group["weight_decay"] = 0.1
+
+    _on_data_rank_1(stage, world, stack, change)
+
+
+def _documents_joined(stage: Stage, world: World, stack: contextlib.ExitStack) -> None:
+    if world.tensor_rank == 0:
+        return
+    original = attention._by_document
+
+    def faulty(*tensors: Any) -> torch.Tensor:
+        *qkv, borders = tensors
+        return original(*qkv, [*borders[:-2], borders[-1]])
+
+    core = _layer(stage, 3).self_attention.core_attention
+    forward = core.forward
+
+    def during(*arguments: Any, **named: Any) -> Any:
+        with mock.patch.object(attention, "_by_document", faulty):
+            return forward(*arguments, **named)
+
+    core.forward = during
 
 
 def _tied_not_summed(stage: Stage, world: World, stack: contextlib.ExitStack) -> None:
@@ -351,9 +432,21 @@ FAULTS: dict[str, Fault] = {
         Fault(_loss_scaled_in_place, _PIPELINE, "forward", _LAST, "mean_loss"),
     "rotary positions shifted on a rank":
         Fault(_rotary_shifted, _TENSOR, "forward", 1, "attention"),
+    "documents joined on a rank":
+        Fault(_documents_joined, _TENSOR, "forward", 3, "attention"),
     "mask off by one on a rank": Fault(_mask_off_by_one, _TENSOR, "forward", 2, "attention"),
-    "loss normalised by the local count": Fault(_local_count, _DATA, "reduction", _LAST, "output"),
+    "normalised by the local count": Fault(_local_count, _DATA, "forward", _LAST, "mean_loss"),
+    "clipped by the local norm":
+        Fault(_local_norm, _DATA, "reduction", _LAST, "gradient_norm"),
+    "copies counted twice in the norm":
+        Fault(_copies_counted_twice, _TENSOR, "reduction", _LAST, "gradient_norm"),
+    "clipped by the square": Fault(_clipped_by_square, _DATA, "reduction", _LAST, "clipping"),
     "a shard's update missing": Fault(_update_missing, _DATA, "update", 0, "embedding"),
+    "weights not gathered": Fault(_not_gathered, _DATA, "update", 0, "embedding"),
+    "a rank counts fewer steps":
+        Fault(_step_not_counted, _DATA, "update", 0, "embedding", iteration=1),
+    "norms decay on a rank":
+        Fault(_norms_decay, _DATA, "update", 1, "input_norm", iteration=1),
     "tied embedding's gradient not summed":
         Fault(_tied_not_summed, _PIPELINE, "reduction", 0, "embedding",
               model={"tied_embeddings": True}),

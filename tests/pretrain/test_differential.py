@@ -25,7 +25,7 @@ PLACE = Place(0, "forward", 2, "qkv")
 # By default a handful; all of them are the slow tests and the benchmark.
 SOME_FAULTS = (
     "column-parallel input's gradient not reduced", "old activation sent",
-    "norm not reduced over the sequence", "loss normalised by the local count",
+    "norm not reduced over the sequence", "normalised by the local count",
     "recomputed with another mask", "experts of another rank",
 )  # fmt: skip
 SOME_LAYOUTS: dict[str, tuple[str, dict[str, Any], int]] = {
