@@ -91,7 +91,7 @@ def more_workers() -> Result:
 def index_build() -> Result:
     """Million tokens/s of what a run builds before it begins, median of five, kernels compiled: the
     table of documents (which reads and checks every token), and the order, by kind."""
-    from pretrain.documents import open_documents
+    from pretrain.data.documents import open_documents
     from tokenizer.contract import open_tokens
 
     rates: dict[str, list[float]] = {"table": []}
@@ -218,7 +218,7 @@ def _text_recipe(sequence: int, data: dict[str, Any]) -> Any:
 
 
 def _order(recipe: Any) -> Any:
-    from pretrain.index import open_order
+    from pretrain.data.index import open_order
     from tokenizer.contract import open_tokens
 
     return open_order(recipe, open_tokens(recipe.tokens, verify=False))
@@ -227,7 +227,7 @@ def _order(recipe: Any) -> Any:
 def _batches(recipe: Any) -> Any:
     import torch
 
-    from pretrain.batches import Batches
+    from pretrain.data.batches import Batches
     from pretrain.parallel import World
 
     world = World(

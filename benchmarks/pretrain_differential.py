@@ -16,7 +16,7 @@ import typer
 
 from launch.errors import UserError
 from pretrain.config import Pretrain
-from pretrain.trace_jobs import Job, record_all
+from pretrain.qualification.trace_jobs import Job, record_all
 
 VOCABULARY = 512
 PROCESSES_MAX = 4
@@ -83,8 +83,8 @@ def legal_layouts() -> list[tuple[str, Pretrain]]:
 @cache
 def _faults() -> dict[str, tuple[str, bool, float]]:
     """By fault: what was found, whether at the right place, and the relative error there."""
-    from pretrain.differential import FP32, compare
-    from pretrain.tensor_trace import load
+    from pretrain.qualification.differential import FP32, compare
+    from pretrain.qualification.tensor_trace import load
     from tests.pretrain.planted_faults import FAULTS
 
     models = {name: fault.model for name, fault in FAULTS.items()}
@@ -126,8 +126,8 @@ def faults_found() -> tuple[dict[str, Any], str, bool]:
 
 def false_alarms(most: int | None = None) -> tuple[dict[str, Any], int, bool]:
     """Differences that a trace reports between a legal layout and one process."""
-    from pretrain.differential import FP32, compare, largest_errors
-    from pretrain.tensor_trace import load
+    from pretrain.qualification.differential import FP32, compare, largest_errors
+    from pretrain.qualification.tensor_trace import load
 
     layouts = legal_layouts()
     layouts = layouts[:: -(-len(layouts) // most)] if most else layouts
@@ -183,7 +183,7 @@ def _told(pretrain: Pretrain) -> str:
 
 def qualify_seconds() -> tuple[dict[str, Any], str, bool]:
     """What `qualify` finds on a machine without a GPU, and how long it takes."""
-    from pretrain.qualify import Machine, qualify
+    from pretrain.qualification.qualify import Machine, qualify
 
     start = time.monotonic()
     outcomes = qualify(Machine(gpus=0, fp8=False, transformer_engine=False))

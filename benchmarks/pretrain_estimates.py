@@ -25,9 +25,9 @@ from benchmarks.published_runs import (
 )
 from launch import torchrun
 from pretrain.config import Pretrain
-from pretrain.hardware import hardware
-from pretrain.memory import estimate_memory
-from pretrain.step_time import FITTED, Constants, step_time
+from pretrain.planning.hardware import hardware
+from pretrain.planning.memory import estimate_memory
+from pretrain.planning.step_time import FITTED, Constants, step_time
 
 Computation = Callable[[], tuple[Any, Any, bool | None]]
 

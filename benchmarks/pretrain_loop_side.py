@@ -15,13 +15,13 @@ import torch
 
 from launch.recipe import Recipe
 from pretrain import megatron, optimizer, parallel, train
-from pretrain.batches import Batches, shared_order
 from pretrain.check import Plan, make_plan
+from pretrain.data.batches import Batches, shared_order
 from pretrain.iteration import pass_through
 from pretrain.model import Stage
+from pretrain.safety.watchdog import Watchdog
 from pretrain.schedule import learning_rate, num_micro_batches
 from pretrain.stability import LoopState
-from pretrain.watchdog import Watchdog
 from tests.pretrain.conftest import write_tokens
 from tests.pretrain.loop_command import NoStop, counted
 from tests.pretrain.plain_command import run_both

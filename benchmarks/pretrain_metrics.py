@@ -16,13 +16,13 @@ from typing import Any
 import torch
 
 from pretrain.contract import Layout, RunResult
-from pretrain.course import read_course
-from pretrain.follow import Tail
 from pretrain.metrics import Metrics, summarize
-from pretrain.report import write_report
 from pretrain.source_losses import SourceLosses
-from pretrain.tensorboard_events import TensorBoard
-from pretrain.watch_frame import View, frame
+from pretrain.view.course import read_course
+from pretrain.view.follow import Tail
+from pretrain.view.report import write_report
+from pretrain.view.tensorboard_events import TensorBoard
+from pretrain.view.watch_frame import View, frame
 
 REPEATS = 5
 LINES = 100_000

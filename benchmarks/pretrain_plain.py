@@ -35,9 +35,9 @@ def samples(recipe: Path, target: Path) -> None:
     the validation with the prefix `valid_`. Without document masks there are no positions.
     """
     from pretrain import parallel
-    from pretrain.batches import Batches, shared_order
+    from pretrain.data.batches import Batches, shared_order
+    from pretrain.data.validation import ValidationSequences
     from pretrain.schedule import batch_size
-    from pretrain.validation import ValidationSequences
 
     plan = make_plan(load_recipe(recipe, ["pretrain.parallel={}"]))
     pretrain = plan.recipe.pretrain

@@ -25,8 +25,8 @@ import typer
 from benchmarks.dataprep import print_figures
 from launch.errors import UserError
 from launch.recipe import Recipe
-from pretrain import checkpoint_files as files
 from pretrain.contract import read_metrics, read_result
+from pretrain.saving import checkpoint_files as files
 from tests.pretrain.conftest import LayoutPool, write_tokens
 
 REPOSITORY = Path(__file__).parent.parent

@@ -22,8 +22,8 @@ import psutil
 
 from benchmarks.documents import REPOSITORY
 from launch.recipe import Recipe
-from pretrain import heartbeat
 from pretrain.contract import read_metrics, read_result
+from pretrain.safety import heartbeat
 from tests.pretrain.conftest import DEFAULTS, write_tokens
 
 WITHIN_SECONDS = 30.0

@@ -13,8 +13,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from pretrain import children
 from pretrain.__main__ import app, main
+from pretrain.safety import children
 
 SLOW_ITERATION = 4
 _SLOW_SECONDS = 600.0
@@ -22,7 +22,7 @@ _LATE_SECONDS = 1.2
 
 
 def _slow_data(is_straggler: bool) -> None:
-    from pretrain.batches import Batches
+    from pretrain.data.batches import Batches
     from pretrain.schedule import first_sample
 
     make = Batches._make
@@ -41,7 +41,7 @@ def _slow_data(is_straggler: bool) -> None:
 def _measured_pauses(path: Path) -> None:
     """Write, at the end of training, the longest pause since the loop began, and the time of a full
     collection as the loop would meet it."""
-    from pretrain import garbage
+    from pretrain.safety import garbage
 
     begun, longest = 0.0, 0.0
     freeze, controlled = garbage.freeze, garbage.controlled

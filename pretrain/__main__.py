@@ -25,7 +25,7 @@ def run_command(
 ) -> None:
     """Train a recipe's run, or all recipes of a directory; goes on from the last checkpoint."""
     if "RANK" in os.environ:
-        from pretrain.interrupt import StopRequest
+        from pretrain.safety.interrupt import StopRequest
 
         stop = StopRequest()  # before torch is imported, which takes seconds
         from pretrain import trainer
@@ -45,7 +45,7 @@ def run_command(
 def check_command(target: Target, overrides: Overrides = None) -> None:
     """Check a recipe against its corpus and a machine (gpus=64 kind=h100 price=2.5
     save_gigabytes_per_second=10) and print the plan; starts nothing."""
-    from pretrain.check_command import check
+    from pretrain.planning.check_command import check
 
     print(check(target, overrides or ()))
 
@@ -54,7 +54,7 @@ def check_command(target: Target, overrides: Overrides = None) -> None:
 def index_command(target: Target, overrides: Overrides = None) -> None:
     """Build the order of a recipe's data before its run: on a CPU, shared by all runs with it."""
     from launch.recipe import load_recipe
-    from pretrain import index
+    from pretrain.data import index
 
     index.run(load_recipe(target, overrides or ()))
 
@@ -70,7 +70,7 @@ def trace_command(
     ] = None,
 ) -> None:
     """Print which documents a run's iterations read, or where a document is read; JSON lines."""
-    from pretrain.tracing import print_trace
+    from pretrain.data.tracing import print_trace
 
     print_trace(target, iterations, document)
 
@@ -125,7 +125,7 @@ def watch_command(
     once: Annotated[bool, typer.Option("--once", help="Print one frame and leave.")] = False,
 ) -> None:
     """Show a run as it goes, until it ends: curves, speed, time left, ranks."""
-    from pretrain.watch import watch
+    from pretrain.view.watch import watch
 
     watch(target, once=once)
 
@@ -135,7 +135,7 @@ def report_command(
     targets: Annotated[list[Path], typer.Argument(help="Directories of runs.", metavar="RUN...")],
 ) -> None:
     """Write a page of curves, RUN/report.html; of several runs FIRST/comparison.html."""
-    from pretrain.report import write_report
+    from pretrain.view.report import write_report
 
     print(write_report(targets))
 
@@ -143,7 +143,7 @@ def report_command(
 @app.command("follow")
 def follow_command(target: Run, overrides: Overrides = None) -> None:
     """Pass a run's metrics on to what its recipe names (TensorBoard, W&B), until it ends."""
-    from pretrain.follow import follow_run
+    from pretrain.view.follow import follow_run
 
     follow_run(target, overrides or ())
 
@@ -158,7 +158,7 @@ def compare_command(
 ) -> None:
     """Run a recipe's model under two layouts here; name the first layer that differs."""
     from launch.recipe import load_recipe
-    from pretrain.compare import compare_layouts
+    from pretrain.qualification.compare import compare_layouts
 
     verdict = compare_layouts(load_recipe(target, overrides or ()), layout, against, iterations)
     print(verdict.pop("table"), file=sys.stderr)
@@ -172,7 +172,7 @@ def qualify_command(
     record: Annotated[bool, typer.Option("--record", help="Write golden traces anew.")] = False,
 ) -> None:
     """Compare this machine's ways to train (GPUs, precisions, layouts) with traces of a CPU."""
-    from pretrain import qualify
+    from pretrain.qualification import qualify
 
     if not qualify.main(record=record):
         raise NumericalError(
@@ -184,7 +184,7 @@ def qualify_command(
 @app.command("record-traces", hidden=True)
 def record_traces_command(listing: Target) -> None:
     """One rank that records the traces of a list of jobs; `compare` and `qualify` start it."""
-    from pretrain import trace_worker
+    from pretrain.qualification import trace_worker
 
     _leave(trace_worker.main(listing))
 

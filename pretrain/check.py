@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from launch.errors import UserError
 from launch.manifest import Manifest, digest_json
 from launch.recipe import Recipe
-from pretrain import branch, flops
+from pretrain import flops
 from pretrain.config import Parallel
 from pretrain.contract import FLOPS_CONVENTION, Layout, RunResult, Status
-from pretrain.follow import check_installed
+from pretrain.data.sources import SourceCoverage, coverage, order_stages, positions_before
 from pretrain.layout_rules import check_layout
-from pretrain.memory import estimate_memory, largest
+from pretrain.planning.memory import estimate_memory, largest
+from pretrain.saving import branch
 from pretrain.schedule import first_sample
-from pretrain.sources import SourceCoverage, coverage, order_stages, positions_before
+from pretrain.view.follow import check_installed
 from tokenizer.contract import VOCAB_MULTIPLE, open_tokens
 
 

@@ -20,11 +20,12 @@ from launch.manifest import (
     write_manifest,
 )
 from launch.recipe import load_recipe
-from pretrain import branch, heartbeat
-from pretrain.changes import first_change
 from pretrain.check import Plan
 from pretrain.contract import KIND, STATUS_OF_EXIT_CODE, VERSION, RunResult, read_result
-from pretrain.restarts import latest_checkpoint
+from pretrain.safety import heartbeat
+from pretrain.safety.changes import first_change
+from pretrain.safety.restarts import latest_checkpoint
+from pretrain.saving import branch
 
 # A file of this name in a run's directory asks it to stop, where no signal reaches it.
 STOP_FILE = "STOP"

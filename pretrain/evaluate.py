@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 import torch
 
-from pretrain.agreement import rows_of_all
 from pretrain.batch import MicroBatch
 from pretrain.config import Pretrain
+from pretrain.data.validation import ValidationSequences
 from pretrain.forward import Report
-from pretrain.interrupt import StopRequest
 from pretrain.iteration import pass_through
 from pretrain.model import Stage
 from pretrain.parallel import World, sum_over_world
-from pretrain.validation import ValidationSequences
+from pretrain.safety.agreement import rows_of_all
+from pretrain.safety.interrupt import StopRequest
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from launch.recipe import Recipe, load_recipe
-from pretrain import checkpoint, model, parallel
+from pretrain import model, parallel
 from pretrain.check import make_plan
 from pretrain.contract import read_result
+from pretrain.data.validation import ValidationSequences
 from pretrain.evaluate import validate
-from pretrain.validation import ValidationSequences
+from pretrain.saving import checkpoint
 
 
 def evaluate_run(directory: Path, name: str | None = None) -> dict[str, Any]:

@@ -14,12 +14,12 @@ from launch.lock import lock
 from launch.log import get_logger, timed
 from launch.manifest import read_manifest
 from launch.recipe import Recipe, load_recipe
-from pretrain import children, heartbeat, restarts
 from pretrain import directory as run_directory
 from pretrain.check import describe, make_plan
-from pretrain.children import Child, Signals, as_error
 from pretrain.config import Parallel
 from pretrain.contract import read_result
+from pretrain.safety import children, heartbeat, restarts
+from pretrain.safety.children import Child, Signals, as_error
 
 
 def run(recipe: Recipe, *, force: bool = False, dry_run: bool = False) -> dict[str, Any]:

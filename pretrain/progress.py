@@ -9,16 +9,16 @@ import torch
 
 from launch.log import get_logger
 from pretrain.check import Plan
+from pretrain.data.sources import order_stages, positions_before
 from pretrain.device_memory import memory_bytes
 from pretrain.flops import training_flops
-from pretrain.hardware import peak_teraflops
 from pretrain.judge import Seen
 from pretrain.measure import mfu, peak_of_device
 from pretrain.metrics import Metrics
 from pretrain.parallel import World
+from pretrain.planning.hardware import peak_teraflops
 from pretrain.schedule import batch_size, first_sample, learning_rate
 from pretrain.source_losses import SourceLosses
-from pretrain.sources import order_stages, positions_before
 
 LOG_SECONDS = 10.0
 

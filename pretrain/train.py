@@ -16,17 +16,14 @@ import torch
 
 from launch.errors import PreemptedError
 from launch.log import get_logger, record_duration
-from pretrain import branch, checkpoint, garbage, model, optimizer, parallel
-from pretrain.agreement import any_rank
-from pretrain.batches import Batches, shared_order
+from pretrain import model, optimizer, parallel
 from pretrain.check import Plan, layout_of
-from pretrain.checkpoint import Saved, Saver
 from pretrain.config import Pretrain
 from pretrain.contract import RunResult
+from pretrain.data.batches import Batches, shared_order
+from pretrain.data.validation import ValidationSequences
 from pretrain.directory import commit
 from pretrain.evaluate import validate
-from pretrain.follow import following
-from pretrain.interrupt import StopRequest
 from pretrain.iteration import train_iteration
 from pretrain.judge import Judge, Seen
 from pretrain.metrics import Metrics
@@ -35,13 +32,18 @@ from pretrain.optimizer import Optimizer
 from pretrain.parallel import World
 from pretrain.profiler import Profiler
 from pretrain.progress import Progress
-from pretrain.report import write_report
+from pretrain.safety import garbage
+from pretrain.safety.agreement import any_rank
+from pretrain.safety.interrupt import StopRequest
+from pretrain.safety.stragglers import Stragglers
+from pretrain.safety.watchdog import Watchdog
+from pretrain.saving import branch, checkpoint
+from pretrain.saving.checkpoint import Saved, Saver
 from pretrain.schedule import learning_rate, num_micro_batches
 from pretrain.source_losses import SourceLosses
 from pretrain.stability import LoopState, count, interventions
-from pretrain.stragglers import Stragglers
-from pretrain.validation import ValidationSequences
-from pretrain.watchdog import Watchdog
+from pretrain.view.follow import following
+from pretrain.view.report import write_report
 from tokenizer.contract import open_tokens
 
 

@@ -20,16 +20,17 @@ from launch.log import get_logger
 from launch.process import die_with_parent
 from launch.recipe import Recipe, load_recipe
 from pretrain import directory as run_directory
-from pretrain import garbage, heartbeat, parallel
-from pretrain.average import average as average_checkpoints
+from pretrain import parallel
 from pretrain.check import Plan, make_plan
-from pretrain.determinism import as_user_error, set_deterministic
-from pretrain.ending import Ending, has_launcher, record
 from pretrain.evaluate_run import evaluate_run
-from pretrain.interrupt import StopRequest
 from pretrain.launcher import recipes_of
+from pretrain.safety import garbage, heartbeat
+from pretrain.safety.determinism import as_user_error, set_deterministic
+from pretrain.safety.ending import Ending, has_launcher, record
+from pretrain.safety.interrupt import StopRequest
+from pretrain.safety.watchdog import Watchdog
+from pretrain.saving.average import average as average_checkpoints
 from pretrain.train import train
-from pretrain.watchdog import Watchdog
 
 
 def main(target: Path, overrides: Sequence[str], force: bool, stop: StopRequest) -> int:

@@ -20,12 +20,13 @@ import torch
 
 from launch.manifest import digest_bytes
 from launch.recipe import Recipe
-from pretrain import checkpoint, config, megatron, model, optimizer, parallel
-from pretrain.average import average
-from pretrain.batches import Batches, shared_order
+from pretrain import config, megatron, model, optimizer, parallel
 from pretrain.check import make_plan
+from pretrain.data.batches import Batches, shared_order
 from pretrain.iteration import train_iteration
 from pretrain.judge import Judge
+from pretrain.saving import checkpoint
+from pretrain.saving.average import average
 from pretrain.schedule import learning_rate, num_micro_batches
 
 
@@ -138,7 +139,7 @@ class Rank:
         def hostile(world: parallel.World) -> Any:
             return megatron.ShardedObject("rng", Hostile(), (world.size,), (world.rank,))
 
-        self.planted = mock.patch("pretrain.checkpoint_save.sharded_random_state", hostile)
+        self.planted = mock.patch("pretrain.saving.checkpoint_save.sharded_random_state", hostile)
         self.planted.start()
 
     def unplant(self) -> None:

@@ -7,10 +7,10 @@ import contextlib
 import sys
 from pathlib import Path
 
-from pretrain import trace_worker
-from pretrain.record import record
-from pretrain.tensor_trace import Trace
-from pretrain.trace_jobs import Job
+from pretrain.qualification import trace_worker
+from pretrain.qualification.record import record
+from pretrain.qualification.tensor_trace import Trace
+from pretrain.qualification.trace_jobs import Job
 from tests.pretrain.planted_faults import FAULTS, planted
 
 

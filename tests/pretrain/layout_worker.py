@@ -13,16 +13,18 @@ import psutil
 
 from launch.errors import GristmillError
 from launch.recipe import Recipe
-from pretrain import checkpoint, model, optimizer, parallel, tensor_trace
-from pretrain.batches import Batches, shared_order
+from pretrain import model, optimizer, parallel
 from pretrain.check import make_plan
+from pretrain.data.batches import Batches, shared_order
+from pretrain.data.validation import ValidationSequences
 from pretrain.evaluate import validate
 from pretrain.iteration import train_iteration
 from pretrain.judge import Judge
+from pretrain.qualification import tensor_trace
+from pretrain.qualification.trace_jobs import Job
+from pretrain.saving import checkpoint
 from pretrain.schedule import learning_rate, num_micro_batches
 from pretrain.stability import LoopState, count, interventions
-from pretrain.trace_jobs import Job
-from pretrain.validation import ValidationSequences
 from tests.pretrain import checkpoint_worker, measurements
 from tests.pretrain.fault_worker import record_with_fault
 from tests.pretrain.loop_command import run_loop

@@ -11,13 +11,13 @@ from launch.errors import GristmillError
 from launch.recipe import Recipe
 from pretrain import directory, parallel, train
 from pretrain.batch import MicroBatch
-from pretrain.batches import Batches
 from pretrain.check import make_plan
 from pretrain.contract import read_metrics
+from pretrain.data.batches import Batches
 from pretrain.device_reads import DeviceReads
 from pretrain.judge import Judge, Seen
+from pretrain.safety.watchdog import Watchdog
 from pretrain.source_losses import SourceLosses
-from pretrain.watchdog import Watchdog
 
 _TIMES = ("seconds", "tokens_per_second", "memory_bytes")
 

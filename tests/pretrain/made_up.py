@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from pretrain.contract import METRICS, Layout, RunResult
-from pretrain.course import Course
 from pretrain.metrics import Metrics
+from pretrain.view.course import Course
 
 HOSTILE = """</script><script>alert(1)</script>"'<img src=http://evil.example/x>\x1b[2J\u202e"""
 

@@ -15,10 +15,10 @@ import torch
 
 from pretrain import cpu, model, optimizer, parallel
 from pretrain.batch import MicroBatch
-from pretrain.checkpoint_state import sharded_state
 from pretrain.config import Pretrain
 from pretrain.iteration import train_iteration
 from pretrain.judge import Judge
+from pretrain.saving.checkpoint_state import sharded_state
 
 # Together they pass every place of Megatron-core that the patches are about.
 TABLES: list[dict[str, Any]] = [

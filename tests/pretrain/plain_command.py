@@ -5,8 +5,8 @@ from typing import Any
 from launch.recipe import Recipe
 from pretrain import model, optimizer, parallel
 from pretrain.batch import MicroBatch
-from pretrain.batches import Batches, shared_order
 from pretrain.check import make_plan
+from pretrain.data.batches import Batches, shared_order
 from pretrain.iteration import train_iteration
 from pretrain.judge import Judge
 from pretrain.schedule import learning_rate, num_micro_batches

@@ -12,12 +12,13 @@ from unittest import mock
 
 import torch
 
-from pretrain import attention, initial_weights, iteration, judge, model, optimizer, record
+from pretrain import attention, initial_weights, iteration, judge, model, optimizer
 from pretrain.config import Pretrain
 from pretrain.judge import Verdict
 from pretrain.model import Stage
 from pretrain.parallel import World
-from pretrain.tensor_trace import Place
+from pretrain.qualification import record
+from pretrain.qualification.tensor_trace import Place
 
 LAYERS = 4
 EXPERTS = {"experts": {"count": 4, "active": 2, "ffn_size": 32, "auxiliary_loss": 0.0}}

@@ -13,12 +13,13 @@ from launch.errors import UserError
 from launch.lock import lock
 from launch.manifest import read_manifest
 from launch.recipe import Recipe
-from pretrain import branch, launcher
-from pretrain import checkpoint_files as files
-from pretrain.average import choose
+from pretrain import launcher
 from pretrain.check import Plan, make_plan
 from pretrain.contract import read_metrics
 from pretrain.directory import claim
+from pretrain.saving import branch
+from pretrain.saving import checkpoint_files as files
+from pretrain.saving.average import choose
 from tests.pretrain.test_checkpoint import do
 
 MakeRecipe = Callable[..., Recipe]

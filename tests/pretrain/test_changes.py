@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from launch.errors import UserError
-from pretrain.changes import first_change
 from pretrain.config import Pretrain
+from pretrain.safety.changes import first_change
 
 BASE: dict[str, dict[str, Any]] = {
     "training": {

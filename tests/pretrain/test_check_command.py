@@ -11,14 +11,20 @@ from benchmarks.check_recipes import write_seventy_billion
 from launch.errors import UserError
 from launch.recipe import Recipe, load_recipe
 from pretrain.check import make_plan
-from pretrain.check_command import check
-from pretrain.check_report import report
 from pretrain.config import Pretrain
-from pretrain.curves import batch_segments, curves
-from pretrain.fitting import fits, nearest_change
-from pretrain.hardware import hardware
-from pretrain.machine import Machine, check_disk, check_gpus, check_host_memory, parse_machine
-from pretrain.meta_build import Built, built_parameters, disagreements
+from pretrain.planning.check_command import check
+from pretrain.planning.check_report import report
+from pretrain.planning.curves import batch_segments, curves
+from pretrain.planning.fitting import fits, nearest_change
+from pretrain.planning.hardware import hardware
+from pretrain.planning.machine import (
+    Machine,
+    check_disk,
+    check_gpus,
+    check_host_memory,
+    parse_machine,
+)
+from pretrain.planning.meta_build import Built, built_parameters, disagreements
 
 MakeRecipe = Callable[..., Recipe]
 

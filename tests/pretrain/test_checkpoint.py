@@ -12,7 +12,7 @@ import pytest
 
 from launch.manifest import read_manifest
 from launch.recipe import Recipe
-from pretrain import checkpoint_files as files
+from pretrain.saving import checkpoint_files as files
 from tests.pretrain.test_checkpoint_files import change
 
 MakeRecipe = Callable[..., Recipe]

@@ -10,7 +10,7 @@ import pytest
 
 from launch.errors import UserError
 from launch.manifest import Manifest
-from pretrain import checkpoint_files as files
+from pretrain.saving import checkpoint_files as files
 
 FILES = {
     ".metadata": b"where", "__0_0.distcp": b"tensors", "common.pt": b"common",

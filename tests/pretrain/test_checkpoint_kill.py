@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from launch.recipe import Recipe
-from pretrain import checkpoint_files as files
 from pretrain import launcher
 from pretrain.contract import read_metrics
+from pretrain.saving import checkpoint_files as files
 
 
 @pytest.mark.slow

@@ -15,13 +15,13 @@ from launch.errors import PreemptedError, UserError
 from launch.manifest import Manifest, read_manifest, write_manifest
 from launch.recipe import Recipe
 from pretrain.batch import MicroBatch
-from pretrain.batches import Batches
+from pretrain.data.batches import Batches
+from pretrain.data.index import build, num_samples
+from pretrain.data.order import Order
+from pretrain.data.validation import ValidationSequences
 from pretrain.forward import document_mask
-from pretrain.index import build, num_samples
 from pretrain.megatron import IndexedDataset
-from pretrain.order import Order
 from pretrain.parallel import World
-from pretrain.validation import ValidationSequences
 from tokenizer.contract import open_tokens
 
 MakeRecipe = Callable[..., Recipe]

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 from launch.errors import UserError
 from launch.recipe import Recipe
-from pretrain import order as order_module
-from pretrain.blocks import Cursor, Form, next_block
-from pretrain.documents import Documents
-from pretrain.index import build, num_samples
-from pretrain.mixture import Mixture, State, first_state
-from pretrain.order import Division, Order
-from pretrain.sources import WEIGHT_ONE, OrderStage, coverage, epochs_by_source, order_stages
+from pretrain.data import order as order_module
+from pretrain.data.blocks import Cursor, Form, next_block
+from pretrain.data.documents import Documents
+from pretrain.data.index import build, num_samples
+from pretrain.data.mixture import Mixture, State, first_state
+from pretrain.data.order import Division, Order
+from pretrain.data.sources import WEIGHT_ONE, OrderStage, coverage, epochs_by_source, order_stages
 from tokenizer.contract import open_tokens
 
 MakeRecipe = Callable[..., Recipe]

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pretrain import order_kernels, packing_kernels, sources
-from pretrain.blocks import Form, Spans, _formed
+from pretrain.data import order_kernels, packing_kernels, sources
+from pretrain.data.blocks import Form, Spans, _formed
 
 LENGTHS = st.lists(st.integers(1, 300), min_size=1, max_size=60)
 

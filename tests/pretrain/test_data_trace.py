@@ -11,9 +11,9 @@ import pytest
 
 from launch.errors import UserError
 from launch.recipe import Recipe
-from pretrain.index import build
+from pretrain.data.index import build
+from pretrain.data.tracing import iteration_of, trace_document, trace_iterations
 from pretrain.schedule import first_sample
-from pretrain.tracing import iteration_of, trace_document, trace_iterations
 from tokenizer.contract import open_tokens
 
 MakeRecipe = Callable[..., Recipe]

@@ -13,12 +13,12 @@ import pytest
 from benchmarks.pretrain_differential import MODELS, VOCABULARY, legal_layouts, tables
 from launch.errors import UserError
 from launch.recipe import Recipe
-from pretrain.compare import compare_layouts
 from pretrain.config import Pretrain
-from pretrain.differential import FP32, compare, errors, largest_errors
-from pretrain.formula import micro_batch
-from pretrain.tensor_trace import Place, Trace, assemble, load, make_piece, save
-from pretrain.trace_jobs import Job
+from pretrain.qualification.compare import compare_layouts
+from pretrain.qualification.differential import FP32, compare, errors, largest_errors
+from pretrain.qualification.formula import micro_batch
+from pretrain.qualification.tensor_trace import Place, Trace, assemble, load, make_piece, save
+from pretrain.qualification.trace_jobs import Job
 from tests.pretrain.planted_faults import FAULTS
 
 PLACE = Place(0, "forward", 2, "qkv")

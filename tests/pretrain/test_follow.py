@@ -12,11 +12,11 @@ import pytest
 
 from launch.errors import UserError
 from launch.recipe import Recipe
-from pretrain import follow
 from pretrain.config import Metrics as Config
-from pretrain.follow import Tail, following, scalars
 from pretrain.metrics import Event, Metrics
-from pretrain.tensorboard_events import TensorBoard
+from pretrain.view import follow
+from pretrain.view.follow import Tail, following, scalars
+from pretrain.view.tensorboard_events import TensorBoard
 from tests.pretrain.made_up import write_events, write_run
 
 MakeRecipe = Callable[..., Recipe]
@@ -221,7 +221,7 @@ def test_weights_and_biases_gets_each_iteration_once(
     pytest.importorskip("wandb")
     from wandb.proto import wandb_internal_pb2
 
-    from pretrain.wandb_events import WeightsAndBiases
+    from pretrain.view.wandb_events import WeightsAndBiases
 
     monkeypatch.setenv("WANDB_MODE", "offline")
     metrics = Metrics(tmp_path)

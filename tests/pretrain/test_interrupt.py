@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from pretrain import ending
+from pretrain.safety import ending
 
 WAITS = """
 import ctypes, sys, time
 from pathlib import Path
-from pretrain.interrupt import StopRequest
+from pretrain.safety.interrupt import StopRequest
 stop = StopRequest()
 stop.run_begins(Path(sys.argv[1]))
 what = sys.argv[2]

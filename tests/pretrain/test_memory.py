@@ -8,8 +8,8 @@ import pytest
 
 from pretrain import flops
 from pretrain.config import Pretrain
-from pretrain.memory import Memory, checkpoint_bytes, estimate_memory, largest
-from pretrain.stages import in_flight, rank_parameters, stage_layers
+from pretrain.planning.memory import Memory, checkpoint_bytes, estimate_memory, largest
+from pretrain.planning.stages import in_flight, rank_parameters, stage_layers
 
 
 def pretrain_of(**tables: dict[str, Any]) -> Pretrain:

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from pretrain.differential import FP32, compare
-from pretrain.qualify import (
+from pretrain.qualification.differential import FP32, compare
+from pretrain.qualification.qualify import (
     GOLDEN_DIRECTORY,
     Machine,
     Outcome,
@@ -15,9 +15,9 @@ from pretrain.qualify import (
     record_golden,
     table,
 )
-from pretrain.qualify_cases import CASES, GOLDEN, Case
-from pretrain.tensor_trace import load
-from pretrain.trace_jobs import Job, record_all
+from pretrain.qualification.qualify_cases import CASES, GOLDEN, Case
+from pretrain.qualification.tensor_trace import load
+from pretrain.qualification.trace_jobs import Job, record_all
 
 CPU = Machine(gpus=0, fp8=False, transformer_engine=False)
 _FAULTY = ("tests.pretrain.fault_worker",)

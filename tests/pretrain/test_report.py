@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 from launch.errors import UserError
 from launch.recipe import Recipe
 from pretrain.contract import read_metrics
-from pretrain.course import read_course
-from pretrain.downsample import extremes, means
-from pretrain.report import write_report
-from pretrain.report_curves import Drawn
-from pretrain.report_page import render
+from pretrain.view.course import read_course
+from pretrain.view.downsample import extremes, means
+from pretrain.view.report import write_report
+from pretrain.view.report_curves import Drawn
+from pretrain.view.report_page import render
 from tests.pretrain.made_up import (
     HOSTILE,
     SPIKE,

@@ -1,6 +1,6 @@
 """When a run is started again by itself."""
 
-from pretrain.restarts import Start, starts_again
+from pretrain.safety.restarts import Start, starts_again
 
 
 def start(code: int, before: str | None, after: str | None) -> Start:

@@ -14,8 +14,9 @@ import pytest
 
 from launch.errors import GristmillError, PeerLostError, PreemptedError
 from launch.recipe import Recipe
-from pretrain import children, heartbeat, launcher
+from pretrain import launcher
 from pretrain.contract import read_metrics, read_result
+from pretrain.safety import children, heartbeat
 
 MakeRecipe = Callable[..., Recipe]
 

@@ -8,9 +8,9 @@ import torch
 
 from launch import torchrun
 from launch.errors import UserError
-from pretrain import garbage
-from pretrain.determinism import as_user_error, set_deterministic
-from pretrain.stragglers import slower_than_peers
+from pretrain.safety import garbage
+from pretrain.safety.determinism import as_user_error, set_deterministic
+from pretrain.safety.stragglers import slower_than_peers
 
 
 def test_a_rank_is_slow_in_comparison_with_its_own_pipeline_stage() -> None:

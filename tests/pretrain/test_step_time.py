@@ -10,8 +10,8 @@ from benchmarks.pretrain_estimates import left_out_errors, predicted
 from benchmarks.published_runs import MEGATRON_H100, STRONG_SCALING
 from launch.errors import UserError
 from pretrain.config import Pretrain
-from pretrain.hardware import hardware, kind_of, kinds, peak_teraflops
-from pretrain.step_time import FITTED, StepTime, step_time
+from pretrain.planning.hardware import hardware, kind_of, kinds, peak_teraflops
+from pretrain.planning.step_time import FITTED, StepTime, step_time
 
 
 def test_nine_published_runs_are_predicted_from_the_other_eight() -> None:

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from launch.errors import UserError
-from pretrain.terminal_plot import plot, sparkline
-from pretrain.watch import watch
-from pretrain.watch_frame import View, frame, line
-from pretrain.watch_ranks import Beat, holder_age_seconds, read_beats
+from pretrain.view.terminal_plot import plot, sparkline
+from pretrain.view.watch import watch
+from pretrain.view.watch_frame import View, frame, line
+from pretrain.view.watch_ranks import Beat, holder_age_seconds, read_beats
 from tests.pretrain.made_up import (
     HOSTILE,
     SPIKE,

@@ -14,17 +14,17 @@ from types import SimpleNamespace
 
 import pytest
 
-from pretrain import ending, heartbeat
 from pretrain.config import Watch
-from pretrain.interrupt import StopRequest
-from pretrain.watchdog import Watchdog
+from pretrain.safety import ending, heartbeat
+from pretrain.safety.interrupt import StopRequest
+from pretrain.safety.watchdog import Watchdog
 
 RANK = """
 import ctypes, sys, time
 from pathlib import Path
 from pretrain.config import Watch
-from pretrain.interrupt import StopRequest
-from pretrain.watchdog import Watchdog
+from pretrain.safety.interrupt import StopRequest
+from pretrain.safety.watchdog import Watchdog
 directory, what = Path(sys.argv[1]), sys.argv[2]
 source = "import time\\ndef wait_for_others():\\n    time.sleep(60)"
 exec(compile(source, "/x/torch/distributed/collective.py", "exec"))

@@ -1,0 +1,1 @@
+"""Which tokens, in which order, as micro-batches."""

@@ -1,0 +1,1 @@
+"""Traces of tensors: what differs between two layouts or two machines, and where."""

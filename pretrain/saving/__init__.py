@@ -1,0 +1,1 @@
+"""Checkpoints: written whole, loaded under any layout, branched from, averaged."""

@@ -1,0 +1,1 @@
+"""Readers of a run's metrics: the page, the terminal, TensorBoard, Weights & Biases."""
