@@ -21,7 +21,7 @@ class Metrics(config.Model):
     profile_iterations: int = Field(0, ge=0, le=100)
     """Iterations that are profiled; 0: none."""
     peak_teraflops: float = Field(0.0, ge=0.0)
-    """Peak of one GPU in TFLOP/s, for MFU; 0: that of the known GPU (`pretrain/planning/hardware/`)."""
+    """Peak of one GPU in TFLOP/s, for MFU; 0: that of the known GPU (`planning/hardware/`)."""
 
     @model_validator(mode="after")
     def _profile(self) -> Self:

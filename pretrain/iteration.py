@@ -75,6 +75,8 @@ def pass_through(
     Returns, on the last stage only, for each micro-batch the `sums` of losses, the `counts` of
     positions (float32 [B]) and the `sources` (int64 [B]) of its sequences.
     """
+    if stage.packed:
+        sequence_length, micro_batch_size = sequence_length * micro_batch_size, 1
     schedule = get_forward_backward_func()
     pieces = len(stage.models)
     reports: list[Report] = schedule(

@@ -17,7 +17,7 @@ def mfu(
 
     `flops` are those of `seconds` by the convention of `flops.training_flops` (`megatron`), so that
     activations computed again do not count (Chowdhery et al. 2022, arXiv:2204.02311, appendix B).
-    None where the peak is not known: on a CPU, or on a GPU without a file in `pretrain/planning/hardware/`.
+    None where the peak is not known: on a CPU, or on a GPU without a file in `planning/hardware/`.
     """
     if not peak_teraflops or seconds <= 0:
         return None

@@ -31,6 +31,8 @@ class Stage:
 
     models: tuple[GPTModel, ...]
     wrapped: tuple[DistributedDataParallel, ...]
+    packed: bool = False
+    """Whether all documents of a micro-batch go through in a row (Transformer Engine)"""
 
     def gather_parameters(self) -> None:
         """See that every rank holds the updated weights: with `overlap_parameters` they would
@@ -98,7 +100,7 @@ def build(pretrain: Pretrain, padded_vocab_size: int, seed: int, world: World) -
         no_sync, start = [m.no_sync for m in wrapped], [m.start_grad_sync for m in wrapped]
         config.no_sync_func = no_sync if several else no_sync[0]
         config.grad_sync_func = start if several else start[0]
-    return Stage(models, wrapped)
+    return Stage(models, wrapped, pretrain.data.mask_documents and has_transformer_engine())
 
 
 def bare_models(pretrain: Pretrain, padded_vocab_size: int, world: World) -> tuple[GPTModel, ...]:
