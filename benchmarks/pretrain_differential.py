@@ -24,8 +24,9 @@ _SHAPE: dict[str, Any] = {
     "layers": 4, "hidden_size": 32, "heads": 4, "kv_heads": 4, "ffn_size": 64,
     "sequence_length": 32,
 }  # fmt: skip
+# Gradients are so clipped, or nothing of it would be tried.
 _TRAINING: dict[str, Any] = {
-    "iterations": 10, "batch_size": 16, "warmup_iterations": 2, "lr_peak": 1e-3,
+    "iterations": 10, "batch_size": 16, "warmup_iterations": 2, "lr_peak": 1e-3, "clip": 0.2,
 }  # fmt: skip
 MODELS: dict[str, dict[str, Any]] = {
     "dense": {},

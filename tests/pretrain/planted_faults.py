@@ -6,7 +6,7 @@ else must be wrong is patched there too. `FAULTS` says where a differential trac
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from unittest import mock
 
@@ -271,10 +271,14 @@ def _local_norm(stage: Stage, world: World, stack: contextlib.ExitStack) -> None
 
 
 def _copies_counted_twice(stage: Stage, world: World, stack: contextlib.ExitStack) -> None:
-    # Norms are copied on tensor ranks; by this mark each of them counts its copy.
-    for name, parameter in stage.models[0].named_parameters():
-        if name.endswith("norm.weight"):
-            parameter.tensor_model_parallel = True
+    # Norms are copied on tensor ranks; here the second one counts its copy, too.
+    def change(built: Any) -> None:
+        named = stage.models[0].named_parameters()
+        norms = [p.main_grad for name, p in named if name.endswith("norm.weight")]
+        part = built._parts[0]
+        built._parts[0] = replace(part, counted=(*part.counted, *norms))
+
+    _change_optimizer(world.tensor_rank == 1, stack, change)
 
 
 def _clipped_by_square(stage: Stage, world: World, stack: contextlib.ExitStack) -> None:
@@ -288,15 +292,15 @@ def _clipped_by_square(stage: Stage, world: World, stack: contextlib.ExitStack) 
     stack.enter_context(mock.patch.object(judge.Judge, "decide", faulty))
 
 
-def _on_data_rank_1(
-    stage: Stage, world: World, stack: contextlib.ExitStack, change: Callable[[Any], None]
+def _change_optimizer(
+    here: bool, stack: contextlib.ExitStack, change: Callable[[Any], None]
 ) -> None:
-    """The second data rank's optimizer is as `change` makes it."""
+    """Where it is `here`, this rank's optimizer is as `change` makes it."""
     build = optimizer.build
 
     def faulty(*arguments: Any, **named: Any) -> Any:
         built = build(*arguments, **named)
-        if world.data_rank == 1:
+        if here:
             change(built)
         return built
 
@@ -308,7 +312,7 @@ def _update_missing(stage: Stage, world: World, stack: contextlib.ExitStack) -> 
         for part in built._parts:
             part.chained.optimizer.update = lambda *_a, **_n: None
 
-    _on_data_rank_1(stage, world, stack, change)
+    _change_optimizer(world.data_rank == 1, stack, change)
 
 
 def _step_not_counted(stage: Stage, world: World, stack: contextlib.ExitStack) -> None:
@@ -322,19 +326,11 @@ def _step_not_counted(stage: Stage, world: World, stack: contextlib.ExitStack) -
 
         built.update = faulty
 
-    _on_data_rank_1(stage, world, stack, change)
+    _change_optimizer(world.data_rank == 1, stack, change)
 
 
 def _not_gathered(stage: Stage, world: World, stack: contextlib.ExitStack) -> None:
     stack.enter_context(mock.patch.object(optimizer.Optimizer, "_gather", lambda _self: None))
-
-
-def _norms_decay(stage: Stage, world: World, stack: contextlib.ExitStack) -> None:
-    def change(built: Any) -> None:
-        for group in built.param_groups:
-            group["weight_decay"] = 0.1
-
-    _on_data_rank_1(stage, world, stack, change)
 
 
 def _documents_joined(stage: Stage, world: World, stack: contextlib.ExitStack) -> None:
@@ -446,8 +442,6 @@ FAULTS: dict[str, Fault] = {
     "weights not gathered": Fault(_not_gathered, _DATA, "update", 0, "embedding"),
     "a rank counts fewer steps":
         Fault(_step_not_counted, _DATA, "update", 0, "embedding", iteration=1),
-    "norms decay on a rank":
-        Fault(_norms_decay, _DATA, "update", 1, "input_norm", iteration=1),
     "tied embedding's gradient not summed":
         Fault(_tied_not_summed, _PIPELINE, "reduction", 0, "embedding",
               model={"tied_embeddings": True}),
