@@ -40,7 +40,7 @@ def built_parameters(pretrain: Pretrain, padded_vocab_size: int) -> Built:
     """
     request = json.dumps([pretrain.model_dump(mode="json"), padded_vocab_size])
     child = subprocess.run(
-        [sys.executable, "-m", "pretrain.meta_build"],
+        [sys.executable, "-m", "pretrain.planning.meta_build"],
         input=request, capture_output=True, text=True, check=False,
         env={**os.environ, **environment(1)},
     )  # fmt: skip
