@@ -105,9 +105,9 @@ def test_the_commands_need_no_torch(run: Recipe, tmp_path: Path) -> None:
 
 def test_kernels_call_no_compiled_code_of_another_file(repository: Path) -> None:
     """numba would not see a change there."""
-    files = [p for p in (repository / "pretrain").glob("*.py") if "@kernel" in p.read_text()]
+    files = [p for p in (repository / "pretrain").rglob("*.py") if "@kernel" in p.read_text()]
     assert len(files) > 3
     for path in files:
         for line in path.read_text().splitlines():
             if line.startswith("from pretrain"):
-                assert line.startswith("from pretrain.kernel import"), f"{path.name}: {line}"
+                assert line.startswith("from pretrain.data.kernel import"), f"{path.name}: {line}"

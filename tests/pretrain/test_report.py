@@ -123,10 +123,10 @@ def test_the_page_loads_nothing_and_allows_its_own_script_alone() -> None:
         if key in ("src", "href", "data", "action", "xlink:href", "srcset") and value[0] != "#"
     ]  # fmt: skip
     assert addresses == []
-    assert "url(" not in Path("pretrain/report.css").read_text()
+    assert "url(" not in Path("pretrain/view/report.css").read_text()
     policy = page.of("meta")[1]["content"]
     assert policy.startswith("default-src 'none'")
-    script = Path("pretrain/report.js").read_bytes()
+    script = Path("pretrain/view/report.js").read_bytes()
     assert base64.b64encode(hashlib.sha256(script).digest()).decode() in policy
     assert len(page.of("script")) == 1
     assert not [a for _, each in page.elements for a in each if a.startswith("on")]

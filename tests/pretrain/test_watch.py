@@ -134,7 +134,7 @@ def test_signs_of_life_are_read_as_they_are_written(tmp_path: Path) -> None:
 def test_it_ends_with_the_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pretrain.watch.LOOK_SECONDS", 0.02)
+    monkeypatch.setattr("pretrain.view.watch.LOOK_SECONDS", 0.02)
     directory = write_run(tmp_path / "run", status="running")
     watching = threading.Thread(target=watch, args=(directory,), daemon=True)
     watching.start()
