@@ -71,7 +71,11 @@ def start(parallel: Parallel, seed: int, timeout_seconds: float = TIMEOUT_SECOND
     timeout = datetime.timedelta(seconds=timeout_seconds)
     if not torch.distributed.is_initialized():
         backend = "nccl" if device.type == "cuda" else "gloo"
-        torch.distributed.init_process_group(backend, timeout=timeout)
+        alone: dict[str, Any] = {}
+        if os.environ.get("WORLD_SIZE") == "1":
+            # Nobody to meet, so no port: one that is free now may be taken a moment later.
+            alone = {"store": torch.distributed.HashStore(), "rank": 0, "world_size": 1}
+        torch.distributed.init_process_group(backend, timeout=timeout, **alone)
     size = torch.distributed.get_world_size()
     check_world_size(parallel, size)
     stop()
