@@ -66,6 +66,8 @@ def parameter_pieces(
             if phase == "reduction":
                 values = parameter.main_grad.detach() / divisor
                 owned = shards[parameter].reshape(values.shape)
+                if expert:
+                    labels = []  # tensor ranks are among those that share out an expert's shards
             else:
                 values = parameter.detach()
                 if world.data_size > 1:

@@ -6,19 +6,19 @@ else must be wrong is patched there too. `FAULTS` says where a differential trac
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 from unittest import mock
 
 import torch
 
-from pretrain import attention, initial_weights, iteration, judge, model, optimizer
+from pretrain import attention, initial_weights, iteration, model
 from pretrain.config import Pretrain
-from pretrain.judge import Verdict
 from pretrain.model import Stage
 from pretrain.parallel import World
 from pretrain.qualification import record
 from pretrain.qualification.tensor_trace import Place
+from tests.pretrain import planted_update_faults as update_faults
 
 LAYERS = 4
 EXPERTS = {"experts": {"count": 4, "active": 2, "ffn_size": 32, "auxiliary_loss": 0.0}}
@@ -246,93 +246,6 @@ def _mask_off_by_one(stage: Stage, world: World, stack: contextlib.ExitStack) ->
     attention.register_forward_pre_hook(faulty, with_kwargs=True)
 
 
-def _not_summed(index: int, stack: contextlib.ExitStack) -> None:
-    """Number `index` of an iteration's totals stays that of the rank."""
-    original, reduce = iteration._totals, torch.distributed.all_reduce
-
-    def faulty(*arguments: Any) -> torch.Tensor:
-        def all_but_one(totals: torch.Tensor, *a: Any, **n: Any) -> None:
-            own = totals[index].clone()
-            reduce(totals, *a, **n)
-            totals[index] = own
-
-        with mock.patch("torch.distributed.all_reduce", all_but_one):
-            return original(*arguments)
-
-    stack.enter_context(mock.patch.object(iteration, "_totals", faulty))
-
-
-def _local_count(stage: Stage, world: World, stack: contextlib.ExitStack) -> None:
-    _not_summed(1, stack)
-
-
-def _local_norm(stage: Stage, world: World, stack: contextlib.ExitStack) -> None:
-    _not_summed(2, stack)
-
-
-def _copies_counted_twice(stage: Stage, world: World, stack: contextlib.ExitStack) -> None:
-    # Norms are copied on tensor ranks; here the second one counts its copy, too.
-    def change(built: Any) -> None:
-        named = stage.models[0].named_parameters()
-        norms = [p.main_grad for name, p in named if name.endswith("norm.weight")]
-        part = built._parts[0]
-        built._parts[0] = replace(part, counted=(*part.counted, *norms))
-
-    _change_optimizer(world.tensor_rank == 1, stack, change)
-
-
-def _clipped_by_square(stage: Stage, world: World, stack: contextlib.ExitStack) -> None:
-    original = judge.Judge.decide
-
-    def faulty(self: Any, totals: torch.Tensor) -> Verdict:
-        said = original(self, totals)
-        mean = totals[1].float()
-        return Verdict(mean * (said.divisor / mean).square(), said.skip)
-
-    stack.enter_context(mock.patch.object(judge.Judge, "decide", faulty))
-
-
-def _change_optimizer(
-    here: bool, stack: contextlib.ExitStack, change: Callable[[Any], None]
-) -> None:
-    """Where it is `here`, this rank's optimizer is as `change` makes it."""
-    build = optimizer.build
-
-    def faulty(*arguments: Any, **named: Any) -> Any:
-        built = build(*arguments, **named)
-        if here:
-            change(built)
-        return built
-
-    stack.enter_context(mock.patch.object(optimizer, "build", faulty))
-
-
-def _update_missing(stage: Stage, world: World, stack: contextlib.ExitStack) -> None:
-    def change(built: Any) -> None:
-        for part in built._parts:
-            part.chained.optimizer.update = lambda *_a, **_n: None
-
-    _change_optimizer(world.data_rank == 1, stack, change)
-
-
-def _step_not_counted(stage: Stage, world: World, stack: contextlib.ExitStack) -> None:
-    def change(built: Any) -> None:
-        update = built.update
-
-        def faulty(rate: float, verdict: Verdict) -> None:
-            if built._steps > 0:
-                built._steps.sub_(1)
-            update(rate, verdict)
-
-        built.update = faulty
-
-    _change_optimizer(world.data_rank == 1, stack, change)
-
-
-def _not_gathered(stage: Stage, world: World, stack: contextlib.ExitStack) -> None:
-    stack.enter_context(mock.patch.object(optimizer.Optimizer, "_gather", lambda _self: None))
-
-
 def _documents_joined(stage: Stage, world: World, stack: contextlib.ExitStack) -> None:
     if world.tensor_rank == 0:
         return
@@ -432,16 +345,19 @@ FAULTS: dict[str, Fault] = {
     "documents joined on a rank":
         Fault(_documents_joined, _TENSOR, "forward", 3, "attention"),
     "mask off by one on a rank": Fault(_mask_off_by_one, _TENSOR, "forward", 2, "attention"),
-    "normalised by the local count": Fault(_local_count, _DATA, "forward", _LAST, "mean_loss"),
+    "normalised by the local count":
+        Fault(update_faults.local_count, _DATA, "forward", _LAST, "mean_loss"),
     "clipped by the local norm":
-        Fault(_local_norm, _DATA, "reduction", _LAST, "gradient_norm"),
+        Fault(update_faults.local_norm, _DATA, "reduction", _LAST, "gradient_norm"),
     "copies counted twice in the norm":
-        Fault(_copies_counted_twice, _TENSOR, "reduction", _LAST, "gradient_norm"),
-    "clipped by the square": Fault(_clipped_by_square, _DATA, "reduction", _LAST, "clipping"),
-    "a shard's update missing": Fault(_update_missing, _DATA, "update", 0, "embedding"),
-    "weights not gathered": Fault(_not_gathered, _DATA, "update", 0, "embedding"),
+        Fault(update_faults.copies_counted_twice, _TENSOR, "reduction", _LAST, "gradient_norm"),
+    "clipped by the square":
+        Fault(update_faults.clipped_by_square, _DATA, "reduction", _LAST, "clipping"),
+    "a shard's update missing":
+        Fault(update_faults.update_missing, _DATA, "update", 0, "embedding"),
+    "weights not gathered": Fault(update_faults.not_gathered, _DATA, "update", 0, "embedding"),
     "a rank counts fewer steps":
-        Fault(_step_not_counted, _DATA, "update", 0, "embedding", iteration=1),
+        Fault(update_faults.step_not_counted, _DATA, "update", 0, "embedding", iteration=1),
     "tied embedding's gradient not summed":
         Fault(_tied_not_summed, _PIPELINE, "reduction", 0, "embedding",
               model={"tied_embeddings": True}),

@@ -22,19 +22,17 @@ from pretrain.qualification.trace_jobs import Job
 from tests.pretrain.planted_faults import FAULTS
 
 PLACE = Place(0, "forward", 2, "qkv")
+# Of 288 legal layouts, those that the slow test tries; the benchmark tries all.
+_EVERY = 48
 # By default a handful; all of them are the slow tests and the benchmark.
 SOME_FAULTS = (
-    "column-parallel input's gradient not reduced", "old activation sent",
-    "norm not reduced over the sequence", "normalised by the local count",
-    "recomputed with another mask", "experts of another rank",
+    "old activation sent", "norm not reduced over the sequence", "clipped by the local norm",
 )  # fmt: skip
+# Of two models only: each needs a reference.
 SOME_LAYOUTS: dict[str, tuple[str, dict[str, Any], int]] = {
-    "sequence and recomputation":
-        ("variants", {"tensor": 2, "sequence": True, "recompute": "full"}, 4),
-    "virtual stages": ("variants", {"pipeline": 2, "virtual_stages": 2}, 2),
-    "overlapping": ("dense", {"data": 2, "overlap_gradients": True, "overlap_parameters": True}, 1),
-    "experts over data": ("experts", {"data": 2, "expert": 2}, 2),
-    "experts over tensor": ("experts", {"tensor": 2, "sequence": True, "expert": 2}, 4),
+    "experts over data": ("experts", {"data": 2, "expert": 2, "overlap_gradients": True}, 2),
+    "experts over tensor":
+        ("experts", {"tensor": 2, "sequence": True, "recompute": "full"}, 4),
 }  # fmt: skip
 
 
@@ -190,7 +188,7 @@ def test_a_legal_layout_differs_nowhere(traces: Traces, name: str) -> None:
 
 @pytest.mark.slow
 def test_legal_layouts_of_up_to_four_processes_differ_nowhere(traces: Traces) -> None:
-    for number, (model, pretrain) in enumerate(legal_layouts()[::24]):
+    for number, (model, pretrain) in enumerate(legal_layouts()[::_EVERY]):
         traces.check(f"layout-{number}", model, pretrain)
 
 
