@@ -4,15 +4,12 @@
 """
 
 import itertools
-import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from launch.errors import UserError
 from pretrain.config import Pretrain
@@ -196,26 +193,8 @@ def qualify_seconds() -> tuple[dict[str, Any], str, bool]:
     return value, "none fails, 600 s", not failed and seconds < 600
 
 
-FIGURES: dict[str, Callable[[], tuple[Any, Any, bool | None]]] = {
-    "differential_faults": faults_found,
-    "differential_false_alarms": false_alarms,
-    "qualify_seconds_cpu": qualify_seconds,
-}
-
-
-def main(
-    only: Annotated[list[str] | None, typer.Option(help="Names, or beginnings of names.")] = None,
-    names: Annotated[bool, typer.Option("--list", help="Print the names only.")] = False,
-    layouts: Annotated[int, typer.Option(help="Legal layouts to try; 0: all.")] = 0,
-) -> None:
-    """Print each figure as soon as it is there."""
-    from benchmarks.dataprep import print_figures
-
-    found = dict(FIGURES)
-    if layouts:
-        found["differential_false_alarms"] = lambda: false_alarms(layouts)
-    print_figures(found, only, names)
-
-
-if __name__ == "__main__":
-    sys.exit(typer.run(main))
+def figures() -> Iterator[tuple[str, Callable[[], tuple[Any, Any, bool | None]]]]:
+    """Each figure's name, and how it is computed."""
+    yield "differential_faults", faults_found
+    yield "differential_false_alarms", false_alarms
+    yield "qualify_seconds_cpu", qualify_seconds

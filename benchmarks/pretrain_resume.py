@@ -18,11 +18,8 @@ import time
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
-
-from benchmarks.dataprep import print_figures
 from launch.errors import UserError
 from launch.recipe import Recipe
 from pretrain.contract import read_metrics, read_result
@@ -365,28 +362,11 @@ def time_of_a_save() -> Figure:
     return value, None, None
 
 
-FIGURES: dict[str, Callable[[], Figure]] = {
-    "continued_under_every_layout": continued_under_every_layout,
-    "killed_synchronous": lambda: killed(asynchronous=False),
-    "killed_asynchronous": lambda: killed(asynchronous=True),
-    "flipped_bits": flipped_bits,
-    "disk_full": disk_full,
-    "time_of_a_save": time_of_a_save,
-}
-
-
 def figures() -> Iterator[tuple[str, Callable[[], Figure]]]:
     """Each figure's name, and how it is computed."""
-    yield from FIGURES.items()
-
-
-def main(
-    only: Annotated[list[str] | None, typer.Option(help="Names, or beginnings of names.")] = None,
-    names: Annotated[bool, typer.Option("--list", help="Print the names only.")] = False,
-) -> None:
-    """Print each figure as soon as it is there."""
-    print_figures(dict(figures()), only, names)
-
-
-if __name__ == "__main__":
-    typer.run(main)
+    yield "continued_under_every_layout", continued_under_every_layout
+    yield "killed_synchronous", lambda: killed(asynchronous=False)
+    yield "killed_asynchronous", lambda: killed(asynchronous=True)
+    yield "flipped_bits", flipped_bits
+    yield "disk_full", disk_full
+    yield "time_of_a_save", time_of_a_save
