@@ -21,8 +21,10 @@ _METHODS = {
 # whose result's shape depends on the numbers.
 _OPERATIONS = ("_local_scalar_dense", "nonzero", "masked_select", "_unique", "equal", "is_nonzero")
 
-# On a CPU attention reads the documents' borders; on a GPU it does not (`forward.forward_step`).
-_HOST_ONLY = ("pretrain.attention",)
+# What these ask lies in host memory on a GPU's machine too: attention reads the documents' borders
+# on a CPU alone (`forward.forward_step`), the ranks agree over gloo.
+_HOST_ONLY = ("pretrain.attention", "pretrain.safety.agreement")
+_FRAMES = 8
 
 
 class _Methods(TorchFunctionMode):
@@ -33,7 +35,7 @@ class _Methods(TorchFunctionMode):
     def __torch_function__(
         self, function: Any, types: Any, arguments: Any = (), options: Any = None
     ) -> Any:
-        if function in _METHODS and sys._getframe(1).f_globals["__name__"] not in _HOST_ONLY:
+        if function in _METHODS and not _of_the_host():
             self._found[_METHODS[function]] += 1
         return function(*arguments, **(options or {}))
 
@@ -47,9 +49,23 @@ class _Operations(TorchDispatchMode):
         self, function: Any, types: Any, arguments: Any = (), options: Any = None
     ) -> Any:
         name = function.overloadpacket.__name__
-        if name in _OPERATIONS or (name.startswith("index") and _by_mask(name, arguments)):
+        asks = name in _OPERATIONS or (name.startswith("index") and _by_mask(name, arguments))
+        if asks and not _of_the_host():
             self._found[name] += 1
         return function(*arguments, **(options or {}))
+
+
+def _of_the_host() -> bool:
+    """Whether the nearest of our own modules that called is one of `_HOST_ONLY`."""
+    frame = sys._getframe(2)
+    for _ in range(_FRAMES):
+        module = str(frame.f_globals.get("__name__", ""))
+        if module.startswith("pretrain.") and module != __name__:
+            return module in _HOST_ONLY
+        if frame.f_back is None:
+            return False
+        frame = frame.f_back
+    return False
 
 
 def _by_mask(name: str, arguments: Any) -> bool:

@@ -18,7 +18,7 @@ def test_it_is_one_file_of_less_than_a_hundred_lines() -> None:
 
 
 @pytest.mark.slow
-def test_every_patch_is_still_needed(repository: Path) -> None:
+def test_every_patch_is_still_needed(repository: Path, tmp_path: Path) -> None:
     # Two are not about whether it goes: the norm is too coarse (the next test), and setting the
     # state of a generator would be queued, with its whole stack, until CUDA starts.
     ports = [str(torchrun.free_port()) for _ in range(1 + len(cpu.patches()))]
@@ -28,7 +28,7 @@ def test_every_patch_is_still_needed(repository: Path) -> None:
     }  # fmt: skip
     ranks = [
         subprocess.Popen(
-            [sys.executable, "-m", "tests.pretrain.patch_worker", *ports],
+            [sys.executable, "-m", "tests.pretrain.patch_worker", str(tmp_path), *ports],
             cwd=repository, env={**shared, "RANK": str(rank)}, stdout=subprocess.PIPE, text=True,
         )
         for rank in range(2)
