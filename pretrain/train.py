@@ -33,8 +33,8 @@ from pretrain.parallel import World
 from pretrain.profiler import Profiler
 from pretrain.progress import Progress
 from pretrain.safety import garbage
-from pretrain.safety.agreement import any_rank
-from pretrain.safety.interrupt import StopRequest
+from pretrain.safety.agreement import any_rank, rows_of_all
+from pretrain.safety.interrupt import ASKED_BY, StopRequest
 from pretrain.safety.stragglers import Stragglers
 from pretrain.safety.watchdog import Watchdog
 from pretrain.saving import branch, checkpoint
@@ -232,9 +232,12 @@ def _stop(run: Run, state: LoopState) -> None:
         _intervene(run, state, run.judge.drain())
         _save(run, state, last=True)
     _record(run, run.saver.finish())
+    reasons = ("", *ASKED_BY)
+    # Whichever rank is heard first, it says what asked.
+    asked = max(row[0] for row in rows_of_all([float(reasons.index(run.stop.by))], run.world))
     raise PreemptedError(
         f"{run.plan.recipe.run.name}: stopped and saved after iteration {state.done} "
-        f"({run.stop.by or 'another rank'})",
+        f"({reasons[int(asked)]})",
         "the same command goes on from there",
     )
 

@@ -18,6 +18,9 @@ from pretrain import directory as run_directory
 from pretrain.safety import ending
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+STOPPED_BY_FILE = f"the file {run_directory.STOP_FILE}"
+ASKED_BY = (STOPPED_BY_FILE, *(number.name for number in SIGNALS))
+"""All that can ask"""
 # A scheduler may signal the whole group, and torchrun forwards what it gets: that is still one.
 _SAME_SECONDS = 2.0
 

@@ -25,7 +25,7 @@ from launch.log import get_logger
 from pretrain import directory as run_directory
 from pretrain.config import Watch
 from pretrain.safety import ending, heartbeat
-from pretrain.safety.interrupt import StopRequest
+from pretrain.safety.interrupt import STOPPED_BY_FILE, StopRequest
 
 Phase = Literal["start", "load", "data", "step", "evaluation", "save", "end"]
 # Other processes may be long here: slow storage, kernels compiled at first use.
@@ -150,7 +150,7 @@ class Watchdog:
         if self._rank == 0 and now >= self._stop_file_due:
             self._stop_file_due = now + _STOP_FILE_SECONDS
             if os.path.lexists(self._directory / run_directory.STOP_FILE):
-                self._stop.ask(f"the file {run_directory.STOP_FILE}")
+                self._stop.ask(STOPPED_BY_FILE)
 
     def _arm_backstop(self) -> None:
         # Whoever holds the GIL for ever stops this thread too. Then a thread of faulthandler's, in

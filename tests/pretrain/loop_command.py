@@ -77,7 +77,7 @@ def run_loop(
                 yield _spoiled(batch, fault)
 
     class Signal(NoStop):
-        by = "a test"
+        by = "SIGTERM"
 
         @property
         def is_set(self) -> bool:

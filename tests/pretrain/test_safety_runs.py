@@ -48,9 +48,11 @@ def losses(recipe: Recipe) -> list[tuple[str, int, float]]:
 def test_an_evaluation_is_broken_off_and_made_up_for(
     make_recipe: MakeRecipe, tmp_path: Path
 ) -> None:
+    # An evaluation of some seconds: the file is looked for once a second.
     tables: dict[str, Any] = {
         "parallel": {"data": 2},
-        "training": {"iterations": 6, "valid_interval": 3, "valid_batches": 16,
+        "model": {"layers": 16, "sequence_length": 16},
+        "training": {"iterations": 6, "valid_interval": 3, "valid_batches": 1_000,
                      "micro_batch_size": 1},
         "watch": {"heartbeat_seconds": 0.05},
     }  # fmt: skip
