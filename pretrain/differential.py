@@ -41,8 +41,8 @@ class Tolerance:
         return self.numbers if numbers else by_phase[place.phase]
 
 
-# In fp32 layouts differ by the order of sums: at most 1.5e-5, biases after an update 5.7e-4 (36 of 288
-# legal layouts, 2026-11-26). The smallest planted faults: 1.3e-3 of a tensor, 1.3e-4 of a number.
+# In fp32 layouts differ by the order of sums: at most 1.5e-5, biases after an update 5.7e-4 (36 of
+# 288 legal layouts, 2026-11-26). Smallest planted faults: 1.3e-3 of a tensor, 1.3e-4 of a number.
 FP32 = Tolerance(1e-4, 1e-4, 1e-4, 1e-4, 1e-2, 1e-5)
 # With 8 bits of mantissa each of some ten roundings along a layer adds up to 2e-3, and a gradient
 # passes all layers twice. Measured against fp32 over four layers and two iterations: at most 1.4e-2
