@@ -2,6 +2,7 @@
 QUESTION` with the environment of a trainer; the answer is one line of JSON."""
 
 import dataclasses
+import gc
 import json
 import statistics
 import sys
@@ -19,6 +20,7 @@ from pretrain.check import Plan, make_plan
 from pretrain.data.batches import Batches, shared_order
 from pretrain.iteration import pass_through
 from pretrain.model import Stage
+from pretrain.safety import garbage
 from pretrain.safety.watchdog import Watchdog
 from pretrain.schedule import learning_rate, num_micro_batches
 from pretrain.stability import LoopState
@@ -70,6 +72,14 @@ def set_up(plan: Plan) -> train.Run:
     return train.set_up(plan, stop, watch)
 
 
+def begin(run: train.Run) -> LoopState:
+    """What the trainer does between setting up and the loop."""
+    state = train.resume(run)
+    gc.disable()
+    garbage.freeze(run.plan.recipe.pretrain.watch.collect_garbage_iterations)
+    return state
+
+
 def segment(run: train.Run, state: LoopState, iterations: int) -> None:
     """The real loop for some iterations; it should not end with one that a line follows, for the
     segment ends before it."""
@@ -84,7 +94,7 @@ def speed(root: Path, times: int = 9, iterations: int = 10) -> dict[str, Any]:
     """Our loop and the bare one in turns, each in segments of ten iterations."""
     plan = plan_of(root)
     run = set_up(plan)
-    state = train.resume(run)
+    state = begin(run)
     bare = bare_loop(plan, run)
     rates: dict[str, list[float]] = {"ours": [], "bare": []}
     tokens = iterations * plan.recipe.pretrain.training.batch_size * 256
@@ -183,7 +193,7 @@ def overhead(root: Path, times: int = 9, iterations: int = 100) -> dict[str, Any
     run = dataclasses.replace(
         run, stage=stage, optimizer=optimizer.build(plan.recipe.pretrain.training, stage)
     )
-    state = train.resume(run)
+    state = begin(run)
     segment(run, state, 21)
     spans, shares = [], []
     for _ in range(times):
@@ -210,7 +220,7 @@ def reads(root: Path) -> dict[str, int]:
         small = {"layers": 2, "hidden_size": 32, "heads": 4, "ffn_size": 64, "sequence_length": 32}
         plan = plan_of(root / name, model=small, training=kind)
         run = set_up(plan)
-        state = train.resume(run)
+        state = begin(run)
         with counted(run.judge) as between:
             segment(run, state, 41)
         found[name] = sum(sum(counts.values()) for counts in between)
