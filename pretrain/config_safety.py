@@ -37,7 +37,7 @@ class Watch(config.Model):
     """Longest wait for other processes until the first iteration is done, and while saving."""
     step_timeout_seconds: float = Field(600.0, gt=0)
     """Longest wait in an iteration; a rank that is later is named, and the run ends with 5. It is
-    judged at 85 % of this, the rest is for ending."""
+    judged at nine tenths of this (below 30 s, earlier): the rest is for ending."""
     heartbeat_seconds: float = Field(10.0, gt=0)
     """Time between two signs of life of each rank in `logs/heartbeat-RANK.json`."""
     straggler_ratio: float = Field(1.5, gt=1.0)

@@ -35,10 +35,19 @@ _WORK: tuple[Phase, ...] = ("data", "step")
 _TICK_SECONDS = 0.05  # 20 samples a second, some 20 us each
 _GAP_SECONDS = 1.0
 _STOP_FILE_SECONDS = 1.0
-_SHARE = 0.9  # of a time limit, after which a rank counts as late: the rest is for ending
+# What a time limit leaves for ending: a tenth, and of short limits more, because four processes on
+# two cores need 2.4 s (2026-11-26).
+_ENDING_SHARE, _ENDING_SECONDS = 0.1, 3.0
 _JUDGES = 2  # ranks that read all signs: two, for one of them may be the one that hangs
 _FOR_THE_JUDGES_SECONDS = 2.0
 _HINT = "logs/stacks-RANK.txt shows where each rank was; the same command goes on"
+
+
+def judged_after(limit_seconds: float) -> float:
+    """Seconds without progress after which a rank counts as late, of a time limit by whose end the
+    run shall have ended."""
+    ending = min(3 * _ENDING_SHARE * limit_seconds, _ENDING_SECONDS)
+    return limit_seconds - max(_ENDING_SHARE * limit_seconds, ending)
 
 
 class Watchdog:
@@ -113,8 +122,8 @@ class Watchdog:
 
     def _limit(self, phase: Phase) -> float:
         if phase in _LONG or not self._first_done:
-            return self._watch.start_timeout_seconds * _SHARE
-        return self._watch.step_timeout_seconds * _SHARE
+            return judged_after(self._watch.start_timeout_seconds)
+        return judged_after(self._watch.step_timeout_seconds)
 
     def _run(self) -> None:
         told = False
