@@ -93,7 +93,18 @@ def relative(ours: list[float], theirs: list[float]) -> float:
     return max(abs(a - b) / abs(b) for a, b in zip(ours, theirs, strict=True))
 
 
-@pytest.mark.parametrize("layout", [*LAYOUTS, *FURTHER])
+@pytest.mark.parametrize(
+    "layout",
+    [
+        *LAYOUTS,
+        *(
+            name
+            if name in ("sequence", "interleaved")
+            else pytest.param(name, marks=pytest.mark.slow)
+            for name in FURTHER
+        ),
+    ],
+)
 def test_losses_and_gradients_agree_with_one_process(trained: Trained, layout: str) -> None:
     one, other = trained.first("one"), trained.first(layout)
     assert one["losses"][-1] < 0.9 * one["losses"][0], "the loss must fall for this to say much"

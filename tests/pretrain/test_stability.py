@@ -119,6 +119,7 @@ def test_going_back_passes_over_what_came_since_the_checkpoint(
     assert [e["iteration"] for e in events(ends, "checkpoint")] == [0, 8, 16, 24]
 
 
+@pytest.mark.slow
 def test_after_a_kill_the_same_is_decided_again(
     layouts: Any, make_recipe: MakeRecipe, tmp_path: Path
 ) -> None:

@@ -35,7 +35,9 @@ def recipe_at(root: Path, **tables: Mapping[str, Any]) -> Recipe:
 
 def write_tokens(recipe: Recipe, train_tokens: int = TRAIN_TOKENS) -> None:
     facts = {
+        "vocab_size": VOCABULARY,
         "padded_vocab_size": VOCABULARY,
+        "by_source": {"train": {"a source": {"tokens": train_tokens}}},
         "tokenizer_digest": "xxh3_128:t",
         "splits": {
             "train": {"tokens": train_tokens, "documents": 10, "text_bytes": 4 * train_tokens},
