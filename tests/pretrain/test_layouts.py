@@ -135,6 +135,7 @@ def _continue(trained: Trained, written: str, read: str) -> None:
     assert relative(other["norms"], same["norms"]) <= tolerance
 
 
+@pytest.mark.slow
 def test_going_on_is_what_an_uninterrupted_run_does(trained: Trained) -> None:
     whole = trained.run("tensor-pipeline", iterations=25, load=str(trained.seed))
     first = trained.first("tensor-pipeline")
