@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from launch.errors import GristmillError, LockedError, PeerLostError
+from launch.errors import GristmillError, LockedError, PeerLostError, full_disk
 from launch.lock import STALE_SECONDS, lock
 from launch.log import get_logger
 from launch.process import die_with_parent
@@ -183,6 +183,9 @@ def _as_known(error: Exception, directory: Path | None) -> GristmillError | None
     """The documented end that `error` stands for; None if it is a bug of ours."""
     if isinstance(error, GristmillError):
         return error
+    full = full_disk(error)
+    if full is not None:
+        return full
     refused = as_user_error(error)
     if refused is not None:
         return refused
