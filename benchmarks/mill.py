@@ -134,8 +134,8 @@ def figures(demo: Callable[[], Demo]) -> Iterator[tuple[str, Callable[[], tuple[
         return Chain
 
     def personal_data() -> Any:
-        from dataprep import pii
-        from dataprep.config import Pii
+        from dataprep.config_pii import Pii
+        from dataprep.pii import redact as pii
 
         return pii.make_step(Pii())
 

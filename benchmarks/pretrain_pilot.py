@@ -3,8 +3,7 @@
 The developers' data become documents, a tokenizer of 8,192 ids and tokens; the run trains on them,
 and so do two plain PyTorch runs (`pretrain_plain`), on the same batches: one from the same initial
 weights, one from another seed's, which says how much chance alone moves the loss. It takes about
-five hours of two cores. Everything lies below `runs/pilot` and is resumed from there, but for the
-plain runs, which begin anew.
+five hours of one core. Everything lies below `runs/pilot` and is resumed from there.
 """
 
 import json
@@ -100,15 +99,14 @@ def _recipe(seed: int) -> Path:
 
 
 def _plain(recipe: Path, samples: Path) -> float:
-    lines = _python("benchmarks.pretrain_plain", "train", str(recipe), str(samples)).splitlines()
+    target = recipe.with_suffix(".jsonl")
+    _python("benchmarks.pretrain_plain", "train", str(recipe), str(samples), str(target))
+    lines = target.read_text(encoding="utf-8").splitlines()
     return float([json.loads(line) for line in lines if "loss_valid" in line][-1]["loss_valid"])
 
 
-def _python(*module: str) -> str:
-    command = [sys.executable, "-m", *module]
-    return subprocess.run(
-        command, cwd=REPOSITORY, check=True, stdout=subprocess.PIPE, text=True
-    ).stdout
+def _python(*module: str) -> None:
+    subprocess.run([sys.executable, "-m", *module], cwd=REPOSITORY, check=True, stdout=sys.stderr)
 
 
 def figures() -> Iterator[tuple[str, Callable[[], tuple[Any, Any, bool | None]]]]:

@@ -1,18 +1,18 @@
 """A run of the plain PyTorch reference on the batches of a recipe, to compare losses with.
 
     python -m benchmarks.pretrain_plain samples RECIPE samples.npz
-    python -m benchmarks.pretrain_plain train RECIPE samples.npz > plain.jsonl
+    python -m benchmarks.pretrain_plain train RECIPE samples.npz plain.jsonl
 
 `samples` writes what the recipe's run trains on, in order, and what it validates on; `train` reads
 nothing but that file, the recipe's numbers and the size of the vocabulary. One process, float32.
+A run that was ended goes on from `plain.pt`, which it writes after each validation.
 """
 
 import json
 import os
 import sys
-import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import IO, Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -72,12 +72,14 @@ def _arrays(batches: list[Any], plan: Plan) -> dict[str, npt.NDArray[Any]]:
 def train(
     recipe: Path,
     source: Path,
+    target: Path,
     micro_batch: Annotated[int, typer.Option(help="Sequences at once; 0: the recipe's.")] = 0,
     log_interval: Annotated[int, typer.Option(help="Iterations between two lines.")] = 10,
+    iterations: Annotated[int, typer.Option(help="Stop here; 0: the file's last.")] = 0,
     threads: Annotated[int, typer.Option(help="Threads of torch.")] = 1,
 ) -> None:
-    """Train the reference on a file of samples; a JSON line with the loss at each interval, and one
-    with the validation loss at the recipe's intervals and at the end."""
+    """Train the reference on a file of samples; `target` gets a JSON line with the loss at each
+    interval, and one with the validation loss at the recipe's intervals and at the end."""
     torch.set_num_threads(threads)
     plan = make_plan(load_recipe(recipe, []))
     pretrain = plan.recipe.pretrain
@@ -86,21 +88,47 @@ def train(
     model = Decoder(pretrain.model, plan.padded_vocab_size)
     draw(model, plan.recipe.run.seed)
     trainer = Trainer(model, training, fused=True)
+    assert not trainer.muon
     with np.load(source) as arrays:
         data = {name: arrays[name] for name in arrays.files}
-    first, begun, tokens = 0, time.monotonic(), 0
-    for iteration, size in enumerate(data["sizes"].tolist()):
-        batches = [_batch(data, "", i, min(i + at_once, first + size))
-                   for i in range(first, first + size, at_once)]  # fmt: skip
-        loss, norm = trainer.iteration(iteration, batches)
-        first, tokens = first + size, tokens + size * pretrain.model.sequence_length
-        done = iteration + 1
-        at_end = done == len(data["sizes"])
-        if done == 1 or at_end or done % log_interval == 0:
-            rate = tokens / (time.monotonic() - begun)
-            _say(iteration=done, loss=loss, gradient_norm=norm, tokens_per_second=rate)
-        if at_end or (training.valid_interval and done % training.valid_interval == 0):
-            _say(iteration=done, loss_valid=_validate(model, data, at_once))
+    sizes = data["sizes"].tolist()
+    last, begin = iterations or len(sizes), _restore(model, trainer, target)
+    with target.open("a", encoding="utf-8") as lines:
+        for iteration in range(begin, last):
+            first = sum(sizes[:iteration])
+            batches = [_batch(data, "", i, min(i + at_once, first + sizes[iteration]))
+                       for i in range(first, first + sizes[iteration], at_once)]  # fmt: skip
+            loss, norm = trainer.iteration(iteration, batches)
+            done = iteration + 1
+            at_end = done == last
+            if done == 1 or at_end or done % log_interval == 0:
+                _say(lines, iteration=done, loss=loss, gradient_norm=norm)
+            if at_end or (training.valid_interval and done % training.valid_interval == 0):
+                _say(lines, iteration=done, loss_valid=_validate(model, data, at_once))
+                _save(model, trainer, target, done)
+
+
+def _restore(model: Decoder, trainer: Trainer, target: Path) -> int:
+    """The iterations that a run with this target has done; its weights and moments are loaded and
+    the lines after them taken off."""
+    state_file = target.with_suffix(".pt")
+    if not state_file.exists():
+        target.write_text("", encoding="utf-8")
+        return 0
+    state = torch.load(state_file, weights_only=True)
+    model.load_state_dict(state["model"])
+    trainer.adamw.load_state_dict(state["adamw"])
+    lines = target.read_text(encoding="utf-8").splitlines(keepends=True)
+    kept = [line for line in lines if json.loads(line)["iteration"] <= state["iterations"]]
+    target.write_text("".join(kept), encoding="utf-8")
+    return int(state["iterations"])
+
+
+def _save(model: Decoder, trainer: Trainer, target: Path, iterations: int) -> None:
+    unfinished = target.with_suffix(".pt.new")
+    state = {"model": model.state_dict(), "adamw": trainer.adamw.state_dict()}
+    torch.save({**state, "iterations": iterations}, unfinished)
+    unfinished.replace(target.with_suffix(".pt"))
 
 
 @torch.no_grad()
@@ -125,8 +153,8 @@ def _batch(data: dict[str, npt.NDArray[Any]], prefix: str, start: int, stop: int
     )
 
 
-def _say(**values: float) -> None:
-    print(json.dumps(values), flush=True)
+def _say(lines: IO[str], **values: float) -> None:
+    print(json.dumps(values), file=lines, flush=True)
 
 
 if __name__ == "__main__":

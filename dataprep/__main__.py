@@ -84,7 +84,7 @@ def train_classifier_command(
     target: Target, overrides: Overrides = None, force: Force = False
 ) -> None:
     """Train the classifiers that the recipe names, and say how good they are."""
-    from dataprep.classifier import describe, train_command
+    from dataprep.models.classifier import describe, train_command
     from launch.recipe import load_recipe
 
     trained = train_command(load_recipe(target, overrides or ()), force=force)

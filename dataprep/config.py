@@ -7,6 +7,8 @@ from pydantic import Field, field_validator, model_validator
 
 from dataprep.config_decontamination import Decontamination
 from dataprep.config_duplicates import Exact, NearDuplicates, Spans, Substrings, Survivors
+from dataprep.config_models import Classifier
+from dataprep.config_pii import Pii
 from dataprep.languages import LANGUAGES
 from dataprep.presets import Preset, check, complete, read_language_rules
 from launch.config import Model, parse_model
@@ -120,57 +122,6 @@ class KeywordList(Model):
     """Most occurrences in a document that is kept; unset: any number."""
     share_max: float | None = Field(None, ge=0.0, le=1.0)
     """Largest share of a text's bytes in such words, 0 to 1; unset: any share."""
-
-
-class Pii(Model):
-    """Table `[dataprep.pii]`: personal data in text, url and meta of every document."""
-
-    mode: Literal["placeholder", "off"] = "placeholder"
-    """placeholder: a mark of its kind stands where each finding was; off: nothing is looked for."""
-    kinds: tuple[Literal["email", "ipv4", "ipv6", "phone", "card"], ...] = (
-        "email",
-        "ipv4",
-        "ipv6",
-        "phone",
-        "card",
-    )
-    """Kinds of personal data that are looked for."""
-    phone_regions: tuple[str, ...] = ("US", "CN")
-    """Regions whose phone numbers are found without a country code, ISO 3166."""
-    addresses: Literal["public", "all"] = "public"
-    """`public`: private, loopback and documentation addresses stay in the text; `all`: none."""
-
-
-class Label(Model):
-    """A table `[[dataprep.quality.labels]]`: labelled JSONL files."""
-
-    paths: tuple[str, ...] = Field(min_length=1)
-    """Globs of labelled JSONL files (also .gz and .zst)."""
-    text_column: str = "text"
-    """Field that holds the text."""
-    label_column: str = "label"
-    """Field that holds the label."""
-    positive: tuple[str | int | float | bool, ...] = Field(min_length=1)
-    """Values of the label that mean positive; every other value means negative."""
-
-
-class Classifier(Model):
-    """Tables `[dataprep.quality]` and `[dataprep.toxicity]`: a fastText classifier of our own."""
-
-    labels: tuple[Label, ...] = Field(min_length=1)
-    """Files that it is trained from."""
-    threshold: float = Field(0.5, ge=0.0, le=1.0)
-    """Probability of positive at which it decides, 0 to 1."""
-    epochs: int = Field(5, ge=1)
-    """Passes over the labelled files."""
-    dimension: int = Field(32, ge=1)
-    """Length of a word's vector."""
-    word_ngrams: int = Field(2, ge=1, le=5)
-    """Longest run of words that is a feature, words."""
-    learning_rate: float = Field(0.5, gt=0.0)
-    """Learning rate of the first example."""
-    buckets: int = Field(200_000, ge=1)
-    """Slots that runs of words are hashed to."""
 
 
 class LanguageRules(Model):

@@ -12,8 +12,9 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from dataprep.config import Normalize, Pii
+from dataprep.config import Normalize
 from dataprep.config_decontamination import Decontamination
+from dataprep.config_pii import Pii
 from dataprep.decontamination_anchors import (
     LONG_ANCHOR,
     SHORT_ANCHOR,

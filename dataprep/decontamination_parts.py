@@ -16,7 +16,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from dataprep.arrow_buffers import text_buffers
-from dataprep.config import Normalize, Pii
+from dataprep.config import Normalize
+from dataprep.config_pii import Pii
 from dataprep.decontamination_anchors import SHORT_ANCHOR
 from dataprep.decontamination_items import Item
 from dataprep.decontamination_units import (
@@ -27,7 +28,7 @@ from dataprep.decontamination_units import (
 )
 from dataprep.function_words import function_words
 from dataprep.normalize import normalize
-from dataprep.pii import make_step as make_pii_step
+from dataprep.pii.redact import make_step as make_pii_step
 from dataprep.records import Batch, Record
 
 # What a unit says, in words: a function word less than others, a Chinese character less than a

@@ -139,7 +139,7 @@ def _settings(recipe: "Recipe", documents: Manifest) -> dict[str, Any]:
 
 
 def _work(directory: Path, documents: Manifest, settings: dict[str, Any]) -> Work:
-    code = [digest_file(path) for path in sorted(Path(__file__).parent.glob("*.py"))]
+    code = [digest_file(path) for path in sorted(Path(__file__).parent.rglob("*.py"))]
     name = digest_json([documents.files_digest, settings, code]).removeprefix("xxh3_128:")
     records = _kept(documents) * signature.num_bands(near_of(settings))
     num_partitions = max(1, -(-records // _FILE_RECORDS))

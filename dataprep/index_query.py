@@ -13,12 +13,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from dataprep import normalize, pii, signature
-from dataprep.config import Columns, Dataprep, Normalize, Pii, Source
+from dataprep import normalize, signature
+from dataprep.config import Columns, Dataprep, Normalize, Source
 from dataprep.config_duplicates import NearDuplicates
+from dataprep.config_pii import Pii
 from dataprep.exact import hash_halves
 from dataprep.index import Index, near_of, open_index, read_index
 from dataprep.index_match import best_matches
+from dataprep.pii import redact
 from dataprep.read import number_rows, read_shard, shards
 from dataprep.step import Step, alive, apply_chain
 from launch.config import parse_model
@@ -43,7 +45,7 @@ def query(
     tables = manifest.config
     steps = [
         normalize.make_step(parse_model(Normalize, tables["normalize"], "normalize")),
-        pii.make_step(parse_model(Pii, tables["pii"], "pii")),
+        redact.make_step(parse_model(Pii, tables["pii"], "pii")),
         signature.make_step(near),
     ]
     for table in _batches(paths):

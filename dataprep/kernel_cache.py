@@ -48,7 +48,10 @@ def cache_directory() -> Path:
 @cache
 def sources_digest(package: Path) -> str:
     """16 hexadecimal digits over numba's version and every module on which a kernel depends."""
-    sources = {path.stem: path.read_text(encoding="utf-8") for path in package.glob("*.py")}
+    sources = {
+        ".".join(path.relative_to(package).with_suffix("").parts): path.read_text(encoding="utf-8")
+        for path in package.rglob("*.py")
+    }
     waiting = [name for name, source in sources.items() if f"{_MODULE} import kernel" in source]
     found = {_MODULE}
     while waiting:
@@ -65,10 +68,11 @@ def sources_digest(package: Path) -> str:
 
 
 def _imported(source: str, package: str) -> Iterator[str]:
-    """Modules of `package` that a source imports from; all imports are absolute."""
+    """Modules of `package`, by their dotted names below it, that a source may import from; all
+    imports are absolute."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ImportFrom) and node.module is not None:
-            if node.module == package:
-                yield from (alias.name for alias in node.names)
-            elif node.module.startswith(f"{package}."):
-                yield node.module.removeprefix(f"{package}.")
+            first, _, module = node.module.partition(".")
+            if first == package:
+                yield module
+                yield from (f"{module}.{alias.name}".lstrip(".") for alias in node.names)

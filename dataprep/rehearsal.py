@@ -15,10 +15,10 @@ import numpy as np
 import pyarrow as pa
 
 from dataprep import cuts, decontamination, deduplicate, lines, page_scan, pieces, simhash
-from dataprep.classifier import Name
 from dataprep.config import Columns, Dataprep, Source
 from dataprep.config_duplicates import Spans, Substrings
 from dataprep.kernel_cache import cache_directory
+from dataprep.models.classifier import Name
 from dataprep.read import Shard, shards
 from dataprep.shard import process_shard, write_documents
 from dataprep.stage import read_counts

@@ -17,10 +17,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from dataprep import classifier, decontamination, run, shard, signature
+from dataprep import decontamination, run, shard, signature
 from dataprep.config import Dataprep
 from dataprep.contract import KIND, VERSION
 from dataprep.cuts import StoredPieces, restored
+from dataprep.models import classifier
 from dataprep.records import READ_SCHEMA
 from dataprep.side_files import PREFIX, with_absolute_paths
 from dataprep.stage import is_staged, open_stage

@@ -41,8 +41,9 @@ _RECORDS_TO_JUDGE = 5000
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from dataprep.classifier import Name, TrainedClassifier
-    from dataprep.config import Classifier, Dataprep
+    from dataprep.config import Dataprep
+    from dataprep.config_models import Classifier
+    from dataprep.models.classifier import Name, TrainedClassifier
     from dataprep.read import Shard
 
 
@@ -81,7 +82,8 @@ def run(recipe: Recipe, *, force: bool = False, dry_run: bool = False) -> Manife
 
 def check(recipe: Recipe) -> None:
     """What can be checked without reading the inputs. Raises `UserError`."""
-    from dataprep import decontamination, indexed, labelled, read, shard, side_files, survivors
+    from dataprep import decontamination, indexed, read, shard, side_files, survivors
+    from dataprep.models import labelled
 
     survivors.check(recipe.dataprep, recipe.sources)
     indexed.find_indexes(recipe.dataprep, recipe.sources)
@@ -111,7 +113,8 @@ def find_inputs(recipe: Recipe, *, write: bool) -> list[Input]:
 
     Digests of unchanged files are remembered in `logs/`, which `write` allows to be written.
     """
-    from dataprep import decontamination_items, indexed, labelled, read, side_files, survivors
+    from dataprep import decontamination_items, indexed, read, side_files, survivors
+    from dataprep.models import labelled
 
     survivors.check(recipe.dataprep, recipe.sources)
     indexes = indexed.inputs(indexed.find_indexes(recipe.dataprep, recipe.sources))
@@ -214,14 +217,14 @@ def workspace(recipe: Recipe, inputs: list[Input], source: list[str]) -> Workspa
     """
     read = [(entry.path, entry.digest) for entry in inputs]
     partitions = recipe.dataprep.near_duplicates.partitions
-    code = [digest_file(path) for path in sorted(Path(__file__).parent.glob("*.py"))]
+    code = [digest_file(path) for path in sorted(Path(__file__).parent.rglob("*.py"))]
     digest = digest_json([config_of(recipe), read, partitions, code, source])
     name = digest.removeprefix("xxh3_128:")
     return Workspace(recipe.documents.resolve() / "work" / name)
 
 
 def train_classifiers(recipe: Recipe) -> "dict[Name, TrainedClassifier]":
-    from dataprep import classifier
+    from dataprep.models import classifier
 
     return {
         name: classifier.train(

@@ -13,14 +13,12 @@ import pyarrow as pa
 
 from dataprep import (
     chinese_signals,
-    classifier,
     content,
     decontamination,
     keywords,
     language,
     lines,
     normalize,
-    pii,
     report,
     rules,
     signals,
@@ -33,6 +31,8 @@ from dataprep.conservation import Counts
 from dataprep.contract import PARTS
 from dataprep.cuts import CutStep
 from dataprep.decided import decided
+from dataprep.models import classifier
+from dataprep.pii import redact
 from dataprep.read import Shard, read_shard
 from dataprep.records import READ_SCHEMA
 from dataprep.sealed import open_sealed, read_json, write_json
@@ -62,7 +62,7 @@ def chain(config: Dataprep, models: Mapping[classifier.Name, Path]) -> list[Step
         ]
     else:
         steps += [language.make_unmeasured_step(), *lists]
-    steps.append(pii.make_step(config.pii))
+    steps.append(redact.make_step(config.pii))
     steps += decontamination.make_steps(config)
     if config.quality is not None:
         steps.append(classifier.make_step("quality", models.get("quality"), config.quality))

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataprep import classifier
-from dataprep.config import Classifier, Label
-from dataprep.labelled import prepare, read_examples
+from dataprep.config_models import Classifier, Label
+from dataprep.models import classifier
+from dataprep.models.labelled import prepare, read_examples
 from dataprep.step import apply_chain
 from launch.errors import UserError
 from launch.recipe import Recipe

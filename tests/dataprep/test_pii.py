@@ -14,8 +14,8 @@ import stdnum.luhn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataprep.config import Pii
-from dataprep.pii import PLACEHOLDERS, find, make_step, redact
+from dataprep.config_pii import Pii
+from dataprep.pii.redact import PLACEHOLDERS, find, make_step, redact
 from dataprep.step import apply_chain
 from launch.errors import UserError
 

@@ -22,8 +22,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataprep.config import Classifier
-from dataprep.labelled import example_lines, input_digests, prepare, read_examples
+from dataprep.config_models import Classifier
+from dataprep.models.labelled import example_lines, input_digests, prepare, read_examples
 from dataprep.step import Step, alive, mark
 from launch.errors import UserError
 from launch.log import get_logger

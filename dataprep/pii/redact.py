@@ -6,7 +6,7 @@ this step has seen it.
 
 Cheap before dear: RE2 (through `pyarrow.compute`) looks over the whole column for the anchor of
 each kind, and only rows that have one become Python strings; there bounded patterns propose and
-`pii_validators` decides. A value is rewritten until nothing is found in it, which makes the step
+`validators` decides. A value is rewritten until nothing is found in it, which makes the step
 idempotent by construction; each pass removes digits or an @ sign, so it ends.
 """
 
@@ -19,8 +19,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataprep.config import Pii
-from dataprep.pii_validators import (
+from dataprep.config_pii import Pii
+from dataprep.pii.validators import (
     CONTEXT_CHARACTERS,
     is_card,
     is_email,

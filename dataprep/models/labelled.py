@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 import xxhash
 import zstandard
 
-from dataprep.config import Classifier, Label
+from dataprep.config_models import Classifier, Label
 from launch.errors import UserError
 from launch.manifest import Input, digest_file
 

@@ -1,0 +1,1 @@
+"""What may be done with a document: its licence, the evidence for it, and what its site asks."""
