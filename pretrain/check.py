@@ -53,6 +53,7 @@ class Plan:
             status=status,
             parameters_total=flops.total_parameters(shape, self.padded_vocab_size),
             parameters_nonembedding=flops.nonembedding_parameters(shape),
+            parameters_active=flops.active_parameters(shape, self.padded_vocab_size),
             padded_vocab_size=self.padded_vocab_size,
             layers=shape.layers,
             hidden_size=shape.hidden_size,

@@ -70,6 +70,9 @@ class RunResult(Model):
     exit_code: int | None = None
     parameters_total: int
     parameters_nonembedding: int = Field(description="without embedding and output matrix")
+    parameters_active: int | None = Field(
+        None, description="that one token passes through: of experts, the chosen ones"
+    )
     padded_vocab_size: int
     layers: int
     hidden_size: int

@@ -22,11 +22,14 @@ from launch.manifest import (
 from launch.recipe import load_recipe
 from pretrain.check import Plan
 from pretrain.contract import KIND, STATUS_OF_EXIT_CODE, VERSION, RunResult, read_result
+from pretrain.planning.machine import Machine, check_disk, check_host_memory
 from pretrain.safety import heartbeat
 from pretrain.safety.changes import first_change
 from pretrain.safety.restarts import latest_checkpoint
 from pretrain.saving import branch
 
+# Where NVIDIA's driver is; no torch is imported here to ask.
+_GPU_DRIVER = Path("/dev/nvidiactl")
 # A file of this name in a run's directory asks it to stop, where no signal reaches it.
 STOP_FILE = "STOP"
 
@@ -52,9 +55,12 @@ def claim(plan: Plan, force: bool) -> None:
     The caller holds the directory's lock. With `force` what lies there is removed. An unfinished
     run of the same recipe is left as it is, to be resumed; a finished one that shall become longer
     is unfinished from now on. Raises `UserError` naming the first key in which a run there differs
-    and may not (`changes.py`).
+    and may not (`changes.py`), and where the disk or, on CPUs, the memory is too small.
     """
-    directory = plan.recipe.run_directory
+    directory, pretrain = plan.recipe.run_directory, plan.recipe.pretrain
+    check_disk(pretrain, plan.padded_vocab_size, directory, Machine())
+    if not _GPU_DRIVER.exists():
+        check_host_memory(pretrain, plan.padded_vocab_size, Machine())
     if force:
         # The run's identity at Weights & Biases goes with its metrics.
         for name in (

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from launch.errors import PreemptedError
+from launch.errors import NumericalError, PreemptedError
 from launch.log import get_logger, record_duration
 from pretrain import model, optimizer, parallel
 from pretrain.check import Plan, layout_of
@@ -268,7 +268,11 @@ def _intervene(run: Run, state: LoopState, seen: list[Seen]) -> bool:
         event = found.event(pretrain.training, state.saved if back else found.iteration)
         run.metrics.write("intervention", found.iteration + 1, **event)
         get_logger("pretrain").warning("%s: %s", run.plan.recipe.run.name, found)
-        count(found, state, pretrain.stability)
+        try:
+            count(found, state, pretrain.stability)
+        except NumericalError:
+            _record(run, run.saver.finish())  # what is being written was good: it is gone on from
+            raise
         if back:
             _go_back(run, state, found.iteration + 1)
             return True

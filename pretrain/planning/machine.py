@@ -98,12 +98,13 @@ def check_disk(
     pretrain: Pretrain, padded_vocab_size: int, directory: Path, machine: Machine
 ) -> None:
     """Raise `UserError` unless there is room for all checkpoints that lie in `directory` at once,
-    with the one being written."""
+    with the one being written; those that are there have theirs."""
     each = checkpoint_bytes(pretrain, padded_vocab_size)
     needed = each * checkpoints_held(pretrain)
     if machine.disk_gigabytes is None:
         present = next(path for path in (directory, *directory.parents) if path.exists())
-        free = float(shutil.disk_usage(present).free)
+        there = sum(p.stat().st_size for p in directory.glob("checkpoints/*/*") if p.is_file())
+        free = float(shutil.disk_usage(present).free) + there
     else:
         free = machine.disk_gigabytes * 1e9
     if needed > free:
@@ -115,7 +116,7 @@ def check_disk(
             f"{each / 1e9:,.1f} GB (checkpoint.keep = {keep.keep}, permanent ones, and the one "
             "being written)",
             "a run.root on a larger file system, a smaller checkpoint.keep, or a larger "
-            "checkpoint.permanent_interval_iterations; disk_gigabytes= if it lies elsewhere",
+            "checkpoint.permanent_interval_iterations; `check` takes disk_gigabytes= for another",
         )
 
 

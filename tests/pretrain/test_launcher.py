@@ -261,6 +261,16 @@ def test_a_wrong_recipe_is_refused_in_one_line(make_recipe: MakeRecipe, tmp_path
     assert not make_recipe().run_directory.exists()
 
 
+def test_a_machine_that_is_too_small_is_refused_before_anything_starts(
+    make_recipe: MakeRecipe,
+) -> None:
+    wide = {"layers": 64, "hidden_size": 8192, "heads": 64, "kv_heads": 64, "ffn_size": 32768}
+    recipe = make_recipe(model=wide)
+    with pytest.raises(UserError, match=r"GB (free|on this machine), expected [\d,.]+ GB for"):
+        launcher.run(recipe)
+    assert not (recipe.run_directory / "result.json").exists()
+
+
 def test_a_dry_run_writes_nothing(
     make_recipe: MakeRecipe, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -60,6 +60,16 @@ def test_what_is_not_finite_stops_the_run_and_touches_nothing(
     assert again["iterations"][0] == 8
 
 
+def test_a_save_in_flight_is_finished_before_the_stop(
+    layouts: Any, make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    tables = recipe(make_recipe, "one", training={"log_interval": 1}).to_dict()
+    tables["pretrain"]["checkpoint"]["asynchronous"] = True
+    answer = layouts(Recipe.from_dict(tables), tmp_path, faults={"8": "nan"})["ok"]
+    assert answer["ended"] == "NumericalError"
+    assert [e["iteration"] for e in events(answer, "checkpoint")] == [8]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_skipping_leaves_the_weights_and_counts(
