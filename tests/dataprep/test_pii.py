@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataprep.config_pii import Pii
-from dataprep.pii.redact import PLACEHOLDERS, find, make_step, redact
+from dataprep.pii.kinds import PLACEHOLDERS, find
+from dataprep.pii.redact import make_step, redact
 from dataprep.step import apply_chain
 from launch.errors import UserError
 
