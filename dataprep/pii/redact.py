@@ -18,8 +18,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dataprep.config_pii import Pii
-from dataprep.pii.kinds import KINDS, PLACEHOLDERS, find
+from dataprep.pii.kinds import PLACEHOLDERS, find, selected
 from dataprep.pii.phone import known_region
+from dataprep.pii.rules import check_rules
 from dataprep.step import Step, mark
 from launch.errors import UserError
 
@@ -67,6 +68,7 @@ def make_step(config: Pii) -> Step:
             raise UserError(
                 "dataprep.pii.phone_regions", f"'{region}'", "an ISO 3166-1 code such as 'US'"
             )
+    check_rules(config)
     return Step(
         name=NAME,
         needs=("text", "url", "meta", "drop_reason", "drop_value", "drop_threshold"),
@@ -112,15 +114,13 @@ def _redact_column(
     values = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     owners = np.arange(len(values)) if rows is None else rows
     # A placeholder holds no anchor, so that the kinds of a row stay the same from pass to pass.
-    anchored = {
-        kind.name: _matches(values, kind.anchor) for kind in KINDS if kind.name in config.kinds
-    }
+    anchored = {kind.name: _matches(values, kind.anchor) for kind in selected(config)}
     hits = np.flatnonzero(np.logical_or.reduce([*anchored.values(), np.zeros(len(values), bool)]))
     changed: list[int] = []
     replaced: list[str] = []
     for row in hits.tolist():
         old = values[row].as_py()
-        kinds = [kind for kind in config.kinds if anchored[kind][row]]
+        kinds = [kind for kind, found in anchored.items() if found[row]]
         new, found = redact(old, config, kinds)
         if new != old:
             changed.append(row)
@@ -129,9 +129,9 @@ def _redact_column(
                 counts[counted][owners[row]] += number
     if not changed:
         return values, []
-    selected = np.zeros(len(values), np.bool_)
-    selected[changed] = True
-    new_values = pc.replace_with_mask(values, pa.array(selected), pa.array(replaced, values.type))
+    mask = np.zeros(len(values), np.bool_)
+    mask[changed] = True
+    new_values = pc.replace_with_mask(values, pa.array(mask), pa.array(replaced, values.type))
     return new_values, changed
 
 
