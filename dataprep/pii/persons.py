@@ -22,6 +22,7 @@ from dataprep.pii.national import (
     ends,
     is_travel_number,
 )
+from dataprep.pii.words import Words
 
 SSN_ANCHOR = "[0-9]{3}[-\u2010-\u2013 ]?[0-9]{2}[-\u2010-\u2013 ]?[0-9]{4}"
 _SSN = re.compile(
