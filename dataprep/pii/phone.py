@@ -105,6 +105,8 @@ def phone_span(
     international = number.lstrip("(").startswith("+")
     if not (international or likely or _could_stand_alone(number, before + after)):
         return None
+    if likely and len(groups) > 1 and len(digits) <= 11 and not international:
+        return 0, len(candidate)
     found = _valid_span(candidate, before + after, regions, named, likely)
     if found:
         return found
