@@ -7,7 +7,7 @@ import html
 import re
 from collections.abc import Iterable, Sequence
 
-from dataprep.pii.redact import PLACEHOLDERS
+from dataprep.pii.kinds import PLACEHOLDERS
 
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _PLACEHOLDER = re.compile(f"({'|'.join(map(html.escape, PLACEHOLDERS.values()))})")
