@@ -1,6 +1,7 @@
-"""Addresses on a network: e-mail, IPv4, IPv6.
+"""Addresses on a network: IPv4, IPv6, MAC, and the user and password of a URL.
 
-Sources: the IANA special-purpose address registries as Python's `ipaddress` holds them, RFC 4291.
+Sources: the IANA special-purpose address registries as Python's `ipaddress` holds them,
+RFC 4291 and 3986.
 """
 
 import ipaddress
@@ -8,24 +9,10 @@ import re
 from collections.abc import Iterator
 
 from dataprep.config_pii import Pii
-from dataprep.pii.context import around
+from dataprep.pii.context import around, words_pattern
 
-EMAIL_ANCHOR = "@|%40"
 IPV6_ANCHOR = ":[0-9A-Fa-f]{0,4}:"
 IPV4_ANCHOR = r"[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]"
-# File names and unit names that have the shape of an e-mail address: `logo@2x.png`,
-# `getty@tty1.service`. None of these endings is a top-level domain of the root zone (2026-11-21).
-_NO_DOMAINS = frozenset(
-    """
-    bin bmp bz2 cfg class conf config css csv dat dll exe gif gz htm html ico ini jar jpeg jpg
-    json js log lock lua mount mjs pdf php png ps1 pyc pyi rar rst scope service slice socket sql
-    svg swap swp tar target tex tgz tif tiff timer tmp toml ts ttf txt vue wav webp whl woff woff2
-    xhtml xml xz yaml yml
-    """.split()  # noqa: SIM905 (a list of words is read more easily than a list of strings)
-)
-# The user name by which code hosts are reached over ssh, not a person.
-_SERVICE_USERS = frozenset({"git", "hg", "svn"})
-
 _VERSION_BEFORE = re.compile(
     r"(?:\b(?:versions?|ver|v|releases?|released|rev|revision|build|patch|firmware|driver|upgrade"
     r"|upgraded|section|sections|chapter|clause|figure|fig|table|appendix|oid|rfc|iso)"
@@ -40,18 +27,17 @@ _ADDRESS_BEFORE = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 _PORT_AFTER = re.compile(r":[0-9]{1,5}(?![0-9:])")
-_PREFIX_AFTER = re.compile(r"/([0-9]{1,2})(?![0-9./])")
+_PREFIX_AFTER = re.compile(r"/([0-9]{1,3})(?![0-9/A-Za-z_]|\.[0-9])")
+_UNSPECIFIED_BEFORE = re.compile(
+    r"(?<!\w)(?:ipv6|ip|src|dst|source|address|addr|host|bind|listen|unspecified)[ =:]{1,3}\Z",
+    re.IGNORECASE,
+)
 # "27.2.8.2. Synchronous replication" at the start of a line is a heading.
 _HEADING_BEFORE = re.compile(r"(?:^|\n)[ \t#*]*\Z")
 _HEADING_AFTER = re.compile(r"\.[ \t]")
 # Versions and section numbers keep their parts small; of all addresses one in 256 does.
 _VERSION_PART_MAX = 63
 
-_AT = re.compile(
-    r"(?:@|%40)((?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.){1,8}"
-    r"(?:xn--[A-Za-z0-9-]{2,59}|[A-Za-z]{2,24}))"
-)
-_LOCAL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.%+'-]{0,126}[A-Za-z0-9_.%+-])?\Z")
 # ASCII, because a Chinese character may stand right beside a number. What must not stand before the
 # first digit is looked at after it: a pattern that begins with a digit is searched for much faster.
 _IPV4 = re.compile(r"[0-9](?<![\w.][0-9])[0-9]{0,2}(?:\.[0-9]{1,3}){3}(?!\w|\.\w)", re.ASCII)
@@ -60,24 +46,62 @@ _IPV6_LEFT = re.compile(r"[0-9A-Fa-f:.]{0,48}\Z")
 _IPV6_RIGHT = re.compile(r"[0-9A-Fa-f:.]{0,48}(?:%[A-Za-z0-9]{1,15})?")
 
 
-def email_spans(text: str, config: Pii) -> Iterator[tuple[int, int]]:
-    done = 0
-    for match in _AT.finditer(text):
-        local = _LOCAL.search(text, max(done, match.start() - 128), match.start())
-        if local and is_email(local[0], match[1]):
-            done = match.end()
-            yield local.start(), match.end()
+CREDENTIALS_ANCHOR = "://[^\\s/@]{1,256}@"
+_CREDENTIALS = re.compile(r"://([^\s/@:<>\"'`]{0,128}:[^\s/@<>\"'`]{1,256})@(?=[\w\[$])")
+# Not a password but the place of one: `$PASS`, `{password}`, `%s`, `***`, `...`.
+_BLANK = re.compile(r"\$?\{{1,2}[^{}]{0,80}\}{1,2}|\$\w{1,64}|%s|%\(\w{1,64}\)s|[*.xX]{1,64}|")
 
 
-def ipv4_spans(text: str, config: Pii) -> Iterator[tuple[int, int]]:
-    """Addresses of four octets."""
-    for match in _IPV4.finditer(text):
-        if is_ipv4(match[0], *around(text, *match.span()), config.addresses == "all"):
+def credentials_spans(text: str, config: Pii) -> Iterator[tuple[int, int]]:
+    """`user:password` of `scheme://user:password@host`; the rest of the URL stays."""
+    for match in _CREDENTIALS.finditer(text):
+        if not _BLANK.fullmatch(match[1].partition(":")[2]):
+            yield match.span(1)
+
+
+MAC_ANCHOR = (
+    "[0-9A-Fa-f]{2}(?:[:-][0-9A-Fa-f]{2}){5}|[0-9A-Fa-f]{4}[.][0-9A-Fa-f]{4}[.][0-9A-Fa-f]{4}"
+)
+_MAC = re.compile(
+    r"(?<![0-9A-Za-z_])(?<![0-9A-Fa-f][:.-])(?:[0-9A-Fa-f]{2}([:-])(?:[0-9A-Fa-f]{2}\1){4}"
+    r"[0-9A-Fa-f]{2}|[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4})"
+    r"(?![0-9A-Za-z_])(?![:.-][0-9A-Fa-f])"
+)
+_MAC_WORDS = words_pattern(
+    ("mac", "macs", "ethernet", "hardware", "hwaddr", "ether", "bssid", "physical", "wi-fi", "网卡")
+)
+
+
+def mac_spans(text: str, config: Pii) -> Iterator[tuple[int, int]]:
+    """Hardware addresses of one device; not groups', everybody's or nobody's.
+
+    Digits alone with dashes or dots may be a date or an amount and need a word.
+    """
+    for match in _MAC.finditer(text):
+        digits = re.sub("[^0-9A-Fa-f]", "", match[0])
+        doubtful = digits.isdecimal() and match[1] != ":"
+        if doubtful and not _MAC_WORDS.search(around(text, *match.span())[0]):
+            continue
+        if len(set(digits.lower())) > 1 and not _is_group(digits):
             yield match.span()
 
 
+def _is_group(digits: str) -> bool:
+    """Whether twelve digits are a multicast address of IPv4 or IPv6 (RFC 1112, 2464)."""
+    return digits.lower().startswith(("01005e", "3333"))
+
+
+def ipv4_spans(text: str, config: Pii) -> Iterator[tuple[int, int]]:
+    """Addresses of four octets, with the length of their network if it follows (`/24`)."""
+    for match in _IPV4.finditer(text):
+        if is_ipv4(match[0], *around(text, *match.span()), config.addresses == "all"):
+            yield match.start(), _network_end(text, *match.span(), 32)
+
+
 def ipv6_spans(text: str, config: Pii) -> Iterator[tuple[int, int]]:
+    """Addresses of eight groups, shortened or not, with the length of their network."""
     done = 0
+    everywhere = config.addresses == "all"
     for anchor in _IPV6_ANCHOR.finditer(text):
         if anchor.start() < done:
             continue
@@ -91,19 +115,26 @@ def ipv6_spans(text: str, config: Pii) -> Iterator[tuple[int, int]]:
         before, after = text[start - 1 : start] if start else "", text[end : end + 1]
         if _is_word(before) or _is_word(after):
             continue
-        if is_ipv6(text[start:end], config.addresses == "all"):
-            yield start, end
+        whole = _network_end(text, start, end, 128)
+        if text[start:end] == "::":
+            # In code it stands between names; nobody has this address.
+            named = whole > end or _UNSPECIFIED_BEFORE.search(around(text, start, end)[0])
+            if everywhere and named:
+                yield start, whole
+        elif is_ipv6(text[start:end], everywhere):
+            yield start, whole
+
+
+def _network_end(text: str, start: int, end: int, length_max: int) -> int:
+    """The end of the address with the length of its network, if one follows; not in a URL."""
+    length = _PREFIX_AFTER.match(text, end)
+    if not length or int(length[1]) > length_max or text[max(0, start - 3) : start] == "://":
+        return end
+    return length.end()
 
 
 def _is_word(character: str) -> bool:
     return character.isascii() and (character.isalnum() or character == "_")
-
-
-def is_email(local: str, domain: str) -> bool:
-    """Whether `local@domain`, which has the shape of an address, can belong to a person."""
-    if local.lower() in _SERVICE_USERS:
-        return False
-    return domain.rpartition(".")[2].lower() not in _NO_DOMAINS
 
 
 def is_ipv4(candidate: str, before: str, after: str, everywhere: bool) -> bool:
@@ -151,6 +182,9 @@ def is_ipv6(candidate: str, everywhere: bool) -> bool:
         address = ipaddress.IPv6Address(candidate.partition("%")[0])
     except ValueError:
         return False
+    if "." in candidate:
+        embedded = ipaddress.IPv4Address(address.packed[-4:])
+        return everywhere or _is_public(embedded)
     if address.ipv4_mapped is not None:
         return everywhere or _is_public(address.ipv4_mapped)
     if "::" not in candidate:
@@ -161,7 +195,9 @@ def is_ipv6(candidate: str, everywhere: bool) -> bool:
         return everywhere or not _is_special(address)
     if address.packed[0] >> 5 == 1:
         return everywhere or _is_public(address)
-    return everywhere and _is_special(address) and address.packed != bytes(16)
+    groups = [group for group in candidate.split(":") if group]
+    digits = any(character.isdecimal() for character in candidate)
+    return everywhere and (_is_special(address) or (len(groups) > 2 and digits))
 
 
 def _is_special(address: ipaddress.IPv6Address) -> bool:

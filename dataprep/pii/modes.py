@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 
 from dataprep.config_pii import Mode, Pii
-from dataprep.pii.kinds import KINDS
+from dataprep.pii.kinds import KINDS, selected
 from launch.errors import UserError
 from launch.manifest import Input
 
@@ -28,8 +28,8 @@ def mode_of(config: Pii, kind: str) -> Mode:
 
 def wanted(config: Pii) -> tuple[str, ...]:
     """Names of the kinds that are looked for, in order of precedence."""
-    names = (kind.name for kind in KINDS)
-    return tuple(name for name in names if name in config.kinds and mode_of(config, name) != "off")
+    names = (kind.name for kind in selected(config))
+    return tuple(name for name in names if mode_of(config, name) != "off")
 
 
 def dropping(config: Pii) -> tuple[str, ...]:

@@ -20,10 +20,11 @@ import pyarrow.compute as pc
 
 from dataprep.config_pii import Pii
 from dataprep.pii import modes
-from dataprep.pii.kinds import KINDS, PLACEHOLDERS
+from dataprep.pii.kinds import PLACEHOLDERS, selected
 from dataprep.pii.phone import known_region
 from dataprep.pii.prefilter import candidates
-from dataprep.pii.replace import Replacing, nothing_left, rewrite
+from dataprep.pii.replace import Replacing, make_replacing, nothing_left, rewrite
+from dataprep.pii.rules import check_rules
 from dataprep.step import Step, mark
 from launch.errors import UserError
 
@@ -50,8 +51,8 @@ def redact(
     hashes (`modes.load_key`); `kinds` are names, by default the configured ones.
     """
     counts = dict.fromkeys(PLACEHOLDERS, 0)
-    replacing = Replacing(config, key)
-    names = modes.wanted(config) if kinds is None else kinds
+    replacing = make_replacing(config, key)
+    names = replacing.kinds if kinds is None else kinds
     for number_of_pass in itertools.count():
         text, found = rewrite(text, replacing, names, number_of_pass)
         for finding in found:
@@ -78,6 +79,7 @@ def make_step(config: Pii) -> Step:
             raise UserError(
                 "dataprep.pii.phone_regions", f"'{region}'", "an ISO 3166-1 code such as 'US'"
             )
+    check_rules(config)
     modes.check(config)
     return Step(
         name=NAME,
@@ -93,7 +95,7 @@ def _apply(table: pa.Table, config: Pii) -> pa.Table:
     counts = {counted: np.zeros(table.num_rows, np.int32) for counted in PLACEHOLDERS}
     empty = np.zeros(table.num_rows, np.bool_)
     before_bytes = _num_bytes(table["text"])
-    replacing = Replacing(config, modes.load_key(config))
+    replacing = make_replacing(config, modes.load_key(config))
     if replacing.kinds:
         text, changed = _redact_column(table["text"], replacing, counts)
         for row in changed:
@@ -131,7 +133,7 @@ def _redact_column(
     """The rewritten column and the positions of changed values; adds to `counts` in place, for each
     value at the row that owns it."""
     values = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    kinds = [kind for kind in KINDS if kind.name in replacing.kinds]
+    kinds = [kind for kind in selected(replacing.config) if kind.name in replacing.kinds]
     names = np.array([kind.name for kind in kinds])
     rows = np.arange(len(values))
     looked_at = pc.fill_null(values.cast(pa.large_string()), "")

@@ -32,15 +32,21 @@ _MARK_CHARACTERS_MAX = max(map(len, PLACEHOLDERS.values())) + HASH_CHARACTERS + 
 
 @dataclass(frozen=True)
 class Replacing:
-    """What decides every replacement: the recipe's table, and the key that it names."""
+    """What decides every replacement: the recipe's table, the key that it names, the kinds that are
+    looked for, and whether one of them is substituted."""
 
     config: Pii
-    key: bytes | None = None
+    key: bytes | None
+    kinds: tuple[str, ...]
+    substitutes: bool
 
-    @property
-    def kinds(self) -> tuple[str, ...]:
-        """Names of the kinds that are looked for."""
-        return wanted(self.config)
+
+def make_replacing(config: Pii, key: bytes | None) -> Replacing:
+    """With `key` as `modes.load_key` gives it."""
+    kinds = wanted(config)
+    return Replacing(
+        config, key, kinds, "substitute" in {mode_of(config, kind) for kind in kinds}
+    )
 
 
 def rewrite(
@@ -64,7 +70,6 @@ def _open_findings(
     text: str, found: Collection[Finding], replacing: Replacing
 ) -> Iterator[Finding]:
     """Those findings that are to be replaced, each with the whole of every mark that it touches."""
-    substituted = "substitute" in {mode_of(replacing.config, name) for name in replacing.kinds}
     taken = 0
     for finding in found:
         start, end = finding.start, finding.end
@@ -76,7 +81,7 @@ def _open_findings(
         ]
         if marks and not _is_open(text, start, end, marks):
             continue
-        if substituted and is_substitute(text[start:end]):
+        if replacing.substitutes and is_substitute(text[start:end]):
             continue
         start = min([start, *(mark[0] for mark in marks)])
         if start < taken:

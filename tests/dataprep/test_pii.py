@@ -231,9 +231,9 @@ def test_mode_off_leaves_texts_and_adds_zeros() -> None:
     table = table_of(["mail jane@site.de"])
     result = apply_chain([make_step(Pii(mode="off"))], table)
     assert result.select(table.schema.names).equals(table)
-    assert [result[field.name].to_pylist() for field in make_step(CONFIG).adds] == [[0]] * 5 + [
-        [False]
-    ]
+    num_counts = len(PLACEHOLDERS) + 1  # and the removed bytes
+    added = [result[field.name].to_pylist() for field in make_step(CONFIG).adds]
+    assert added == [[0]] * num_counts + [[False]]
 
 
 def test_unknown_region_is_refused() -> None:
@@ -246,6 +246,9 @@ REAL_KINDS = {
     "IP_ADDRESS": "ip_address",
     "CREDIT_CARD": "card",
     "PHONE_NUMBER": "phone",
+    "IBAN_CODE": "iban",
+    "US_SSN": "us_ssn",
+    "US_DRIVER_LICENSE": "national_id",
 }
 
 
@@ -273,6 +276,6 @@ def test_recall_and_precision_on_labelled_sentences(shared_data: Path) -> None:
     assert hits["email"] == gold["email"] > 50
     assert hits["card"] == gold["card"] > 200
     assert hits["ip_address"] >= gold["ip_address"] - 1  # one is a private address
-    # Most of that set's telephone numbers are in no number plan.
-    assert hits["phone"] >= 0.45 * gold["phone"]
+    # Most of that set's telephone numbers are in no number plan: the words beside them tell.
+    assert hits["phone"] >= 0.9 * gold["phone"]
     assert sum(wrong.values()) == 0

@@ -1,0 +1,154 @@
+"""National and tax identification numbers.
+
+The table of `national_table` says which; python-stdnum decides on checksums, dates and regions.
+Most such numbers have one check digit, which one number in ten has by chance: they count only
+beside a word that names them, unless the recipe says `identifiers = "anywhere"`.
+
+Sources: python-stdnum's modules; ICAO 9303 part 3 (check digits of travel documents).
+"""
+
+import functools
+import importlib
+import re
+from collections.abc import Callable, Iterator
+
+import stdnum.es.nif
+import stdnum.fi.hetu
+import stdnum.iso7064.mod_11_10
+from stdnum.exceptions import ValidationError
+
+from dataprep.config_pii import Pii
+from dataprep.pii.context import words_pattern, words_source
+from dataprep.pii.national_table import GENERIC_WORDS, NATIONAL_IDS, NationalId
+from dataprep.pii.phone_words import named_before
+
+# What may not touch an identifier. Chinese characters may.
+LEFT = r"(?<![0-9A-Za-z_])(?<![0-9][-.,/+])"
+RIGHT = r"(?![0-9A-Za-z_])(?![-.,/+][0-9])"
+# A word may stand this far before a number, and this far after it.
+BEFORE_CHARACTERS, AFTER_CHARACTERS = 48, 24
+
+_GENERIC = frozenset(GENERIC_WORDS)
+_NAMED = words_pattern([*GENERIC_WORDS, *(word for row in NATIONAL_IDS for word in row.words)])
+# The shortest shape has a digit with four more characters after it.
+_SOME_NUMBER = re.compile("[0-9](?:[-. /]?[0-9A-Za-z]){4}")
+NATIONAL_ANCHOR = "(?i:{})|{}".format(
+    words_source([*GENERIC_WORDS, *(word for row in NATIONAL_IDS for word in row.words)]),
+    "|".join(f"(?:{row.shape.replace('~', '[-. ]?')})" for row in NATIONAL_IDS if row.stands_alone),
+)
+ANYWHERE_ANCHOR = "[0-9](?:[-. /]?[0-9A-Za-z]){4}"
+
+
+def national_spans(text: str, config: Pii) -> Iterator[tuple[int, int]]:
+    """Numbers of the rows that `config.national_ids` names."""
+    rows = _rows(config.national_ids)
+    anywhere = config.identifiers == "anywhere"
+    for row in rows:
+        if row.stands_alone or anywhere:
+            for match in _pattern(row).finditer(text):
+                if is_valid(row, match[0], named=anywhere):
+                    yield match.span()
+    if not anywhere:
+        yield from _named_spans(text, rows)
+
+
+def _named_spans(text: str, rows: tuple[NationalId, ...]) -> Iterator[tuple[int, int]]:
+    by_word = _rows_by_word(rows)
+    done = dict.fromkeys(rows, 0)
+    for word in _NAMED.finditer(text):
+        own = by_word.get(_plain(word[0]))
+        # A generic word speaks of what follows it only.
+        left = word.end() if own is None else max(0, word.start() - AFTER_CHARACTERS)
+        right = min(len(text), word.end() + BEFORE_CHARACTERS)
+        if not _SOME_NUMBER.search(text, left, right):
+            continue
+        for row in [row for row in rows if not row.own_words_only] if own is None else own:
+            # What two words have in common is looked at once, so that the time stays linear.
+            for match in _pattern(row).finditer(text, max(left, done[row]), right):
+                done[row] = match.end()
+                if match.end() == right and not ends(text, right):
+                    continue  # it goes on beyond the window
+                telephone = named_before(text[max(0, match.start() - 24) : match.start()])
+                if not telephone and is_valid(row, match[0], named=True):
+                    yield match.span()
+            done[row] = max(done[row], word.end())
+
+
+def ends(text: str, place: int) -> bool:
+    """Whether a number may end at `place`."""
+    return not re.match(r"[0-9A-Za-z_]|[-.,/+][0-9]", text[place : place + 2])
+
+
+def _plain(word: str) -> str:
+    return re.sub("[ _-]", "", word.lower())
+
+
+@functools.cache
+def _rows(names: tuple[str, ...]) -> tuple[NationalId, ...]:
+    return tuple(row for row in NATIONAL_IDS if "all" in names or row.name in names)
+
+
+@functools.cache
+def _rows_by_word(rows: tuple[NationalId, ...]) -> dict[str, tuple[NationalId, ...]]:
+    """The rows that each word speaks of; a generic word, which is not in here, of all."""
+    words = {word for row in NATIONAL_IDS for word in row.words if word not in _GENERIC}
+    return {_plain(word): tuple(row for row in rows if word in row.words) for word in words}
+
+
+@functools.cache
+def _pattern(row: NationalId) -> re.Pattern[str]:
+    """The row's shape with its borders; the separators `~` of a number are all the same."""
+    shape = row.shape
+    if "~" in shape:
+        shape = shape.replace("~", "([-. ]?)", 1).replace("~", r"\1")
+    return re.compile(f"{LEFT}(?:{shape}){RIGHT}", re.ASCII)
+
+
+def is_valid(row: NationalId, candidate: str, named: bool) -> bool:
+    """Whether `candidate`, which has the row's shape, is such a number; `named`: a word says so."""
+    digits = re.sub("[^0-9]", "", candidate)
+    if len(digits) > 4 and len(set(digits)) == 1 and digits == candidate:
+        return False
+    if (named and row.shape_is_enough) or not row.check:
+        return True
+    compact = row.prefix + re.sub("[-. /]", "", candidate)
+    check = _check(row.check)
+    return check(compact) or (not row.prefix and check(candidate))
+
+
+@functools.cache
+def _check(name: str) -> Callable[[str], bool]:
+    own = {"de": _is_german_tax_id, "es": _is_spanish, "fi": _is_finnish, "mrz": is_travel_number}
+    if name in own:
+        return own[name]
+    check: Callable[[str], bool] = importlib.import_module(f"stdnum.{name}").is_valid
+    return check
+
+
+def _is_german_tax_id(number: str) -> bool:
+    """By check digit alone: forms and examples repeat no digit, which real numbers must."""
+    most = max(number.count(digit) for digit in number[:10])
+    return most <= 3 and bool(stdnum.iso7064.mod_11_10.is_valid(number))
+
+
+def _is_spanish(number: str) -> bool:
+    """DNI, NIE and NIF; a DNI is often written without its leading zero."""
+    return bool(stdnum.es.nif.is_valid(number.upper().rjust(9, "0")))
+
+
+def _is_finnish(number: str) -> bool:
+    """With the signs of centuries of 2023 and temporary numbers, which 900 to 999 are."""
+    sign = {**dict.fromkeys("UVWXY", "-"), **dict.fromkeys("BCDEF", "A")}.get(number[6:7].upper())
+    try:
+        plain = number[:6] + (sign or number[6:7]) + number[7:]
+        stdnum.fi.hetu.validate(plain, allow_temporary=True)
+    except ValidationError:
+        return False
+    return True
+
+
+def is_travel_number(number: str) -> bool:
+    """Whether the last digit is that of ICAO 9303: weights 7, 3, 1, sum modulo 10."""
+    values = [int(character, 36) for character in number[:-1]]
+    total = sum(value * (7, 3, 1)[place % 3] for place, value in enumerate(values))
+    return total % 10 == int(number[-1])

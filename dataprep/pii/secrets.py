@@ -1,0 +1,148 @@
+"""Keys and secrets: what a provider's prefix, a key's frame or a name beside it gives away.
+
+Prefixes and lengths are those that providers document for secret scanning. A value after a name
+such as `api_key=` counts if it looks drawn by chance and not written by a person.
+
+Sources: RFC 7468 (PEM), RFC 7519 (JWT), the providers' descriptions of their token formats.
+"""
+
+import base64
+import binascii
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator
+
+from dataprep.config_pii import Pii
+
+_LEFT = r"(?<![0-9A-Za-z_])"
+_RIGHT = r"(?![0-9A-Za-z_])"
+# Tokens whose prefix is enough.
+_PREFIXED = (
+    "(?:AKIA|ASIA|ABIA|ACCA|AROA|AIDA|AGPA|ANPA|ANVA)[A-Z2-7]{16}",  # Amazon Web Services
+    "gh[pousr]_[0-9A-Za-z]{36,251}",  # GitHub
+    "github_pat_[0-9A-Za-z]{22}_[0-9A-Za-z]{59}",
+    "gl(?:pat|dt|rt|cbt|ptt|ft|soat)-[0-9A-Za-z_-]{20,64}",  # GitLab
+    "xox[abeoprs]-(?:[0-9]{1,20}-){1,3}[0-9A-Za-z-]{10,120}",  # Slack
+    "xapp-[0-9]-[0-9A-Z]{8,16}-[0-9]{8,16}-[0-9a-f]{32,80}",
+    "AIza[0-9A-Za-z_-]{35}",  # Google
+    "GOCSPX-[0-9A-Za-z_-]{28}",
+    r"ya29\.[0-9A-Za-z_-]{40,400}",
+    "(?:sk|rk)_(?:live|test)_[0-9A-Za-z]{16,250}",  # Stripe
+    "whsec_[0-9A-Za-z+/]{32,64}",
+    "npm_[0-9A-Za-z]{36}",
+    "pypi-AgE[0-9A-Za-z_-]{60,300}",
+    "hf_[0-9A-Za-z]{34,40}",  # Hugging Face
+    r"SG\.[0-9A-Za-z_-]{22}\.[0-9A-Za-z_-]{43}",  # SendGrid
+    "do[opr]_v1_[0-9a-f]{64}",  # DigitalOcean
+    "shp(?:at|ca|pa|ss)_[0-9a-fA-F]{32}",  # Shopify
+    "[0-9]{8,10}:AA[0-9A-Za-z_-]{33}",  # Telegram
+    "dapi[0-9a-f]{32}",  # Databricks
+    "AGE-SECRET-KEY-1[02-9AC-HJ-NP-Z]{58}",
+    "LTAI[0-9A-Za-z]{16,26}",  # Alibaba Cloud
+    "AKID[0-9A-Za-z]{32}",  # Tencent Cloud
+)
+_PREFIX_ANCHOR = (
+    "A[KSBCRIGN][IPD][ADC][A-Z2-7]|gh[pousr]_|github_pat|gl[a-z]{2,4}-|xox[abeoprs]-|xapp-|AIza"
+    r"|GOCSPX|ya29\.|[sr]k_(?:live|test)|whsec_|npm_|pypi-AgE|hf_|SG\.|do[opr]_v1|shp[a-z]{2}_"
+    "|[0-9]:AA|dapi[0-9a-f]|AGE-SEC|LTAI|sk-|PRIVATE KEY|eyJ"
+)
+_TOKEN = re.compile(f"{_LEFT}(?:{'|'.join(_PREFIXED)}){_RIGHT}")
+# Prefixes that words have as well (`sk-spinner-double-bounce`): the rest must look drawn by chance.
+_WEAK_TOKEN = re.compile(f"{_LEFT}sk-[0-9A-Za-z_-]{{20,250}}{_RIGHT}")
+_JWT = re.compile(
+    r"(?<![0-9A-Za-z_.-])(eyJ[0-9A-Za-z_-]{8,1000})\.eyJ[0-9A-Za-z_-]{8,4000}\.[0-9A-Za-z_-]{0,1000}"
+)
+_PEM_BEGIN = re.compile(r"-----BEGIN (?:[A-Z0-9]{1,12} ){0,3}PRIVATE KEY(?: BLOCK)?-----")
+_PEM_END = re.compile(r"-----END (?:[A-Z0-9]{1,12} ){0,3}PRIVATE KEY(?: BLOCK)?-----")
+# An armoured key of 16,384 bits has 13,000 characters.
+_PEM_CHARACTERS = 16_384
+_PEM_BODY = re.compile(r"(?:\\[rn]|[0-9A-Za-z+/=\s:,\"'-]){1,16384}")
+_PEM_BODY_LEAST = 64
+
+_NAMES = (
+    "passw(?:or)?d|passwd|pwd|passphrase|secret|token|api[ _-]?key|apikey|access[ _-]?key"
+    "|account[ _-]?key|auth[ _-]?key|private[ _-]?key|secret[ _-]?key|client[ _-]?secret"
+    "|encryption[ _-]?key|credentials?|密码|密碼|口令|密钥|令牌"
+)
+_NAMED = re.compile(
+    rf"(?:{_NAMES})(?P<more>[0-9A-Za-z_-]{{0,24}})[\"'`\])]{{0,2}}[ \t]{{0,4}}"
+    r"(?::=|=>|[:=：]|\bis\b|为|是)[ \t]{0,4}[\"'`]?(?P<value>[^\s\"'`<>(){}\[\],;，。；]{8,200})",
+    re.IGNORECASE,
+)
+_BEARER = re.compile(r"(?<![\w])(?:Bearer|Basic) {1,2}(?P<value>[0-9A-Za-z._~+/=-]{16,1000})")
+ANCHOR = rf"{_PREFIX_ANCHOR}|(?i:{_NAMES})[^\n]{{0,32}}[:=： 为是]|Bearer |Basic "
+_CODE = re.compile(r"[$%]|\.\.|::|//|->|^[./~\\]|^[A-Za-z_]+(?:\.[A-Za-z_]+)+$|^[A-Za-z_-]+$")
+
+
+def secret_spans(text: str, config: Pii) -> Iterator[tuple[int, int]]:
+    """Private keys, tokens of known form, values that a name calls secret."""
+    yield from _pem_spans(text)
+    for match in _JWT.finditer(text):
+        if _is_jwt_header(match[1]):
+            yield match.span()
+    for match in _TOKEN.finditer(text):
+        yield match.span()
+    for match in _WEAK_TOKEN.finditer(text):
+        if looks_drawn(match[0][3:], num_least=20):
+            yield match.span()
+    for pattern in (_NAMED, _BEARER):
+        for match in pattern.finditer(text):
+            value = match["value"].rstrip(".:!?")
+            if not _CODE.search(value) and looks_drawn(value, num_least=8):
+                yield match.start("value"), match.start("value") + len(value)
+
+
+def _pem_spans(text: str) -> Iterator[tuple[int, int]]:
+    """The key between the lines that frame it; without a last line, as far as it looks like one."""
+    done = 0
+    for begin in _PEM_BEGIN.finditer(text):
+        if begin.start() < done:
+            continue
+        end = _PEM_END.search(text, begin.end(), begin.end() + _PEM_CHARACTERS)
+        if end:
+            body_end, done = end.start(), end.end()
+        else:
+            body = _PEM_BODY.match(text, begin.end())
+            body_end = done = body.end() if body else begin.end()
+        characters = re.findall("[0-9A-Za-z+/=]", text[begin.end() : body_end])
+        if len(characters) >= _PEM_BODY_LEAST:
+            yield begin.start(), done
+
+
+def _is_jwt_header(part: str) -> bool:
+    try:
+        header = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+    except (ValueError, binascii.Error, RecursionError):
+        return False
+    return isinstance(header, dict) and ("alg" in header or "typ" in header)
+
+
+def looks_drawn(value: str, num_least: int) -> bool:
+    """Whether `value` looks drawn by chance: mixed kinds of characters, little repetition.
+
+    Digits and letters must both be there. A short value (below 20 characters) needs three of the
+    four kinds small letters, capitals, digits, signs; a long one needs 3 bits a character or more
+    and a digit in at most ten characters.
+    """
+    if len(value) < num_least:
+        return False
+    digits = sum(character.isdecimal() for character in value)
+    kinds = (
+        any(character.islower() for character in value),
+        any(character.isupper() for character in value),
+        digits > 0,
+        any(not character.isalnum() for character in value),
+    )
+    if not digits or not (kinds[0] or kinds[1]):
+        return False
+    if len(value) < 20:
+        return sum(kinds) >= 3 and _bits_per_character(value) >= 2.5
+    return digits * 10 >= len(value) and _bits_per_character(value) >= 3.0
+
+
+def _bits_per_character(value: str) -> float:
+    return -sum(
+        count / len(value) * math.log2(count / len(value)) for count in Counter(value).values()
+    )
