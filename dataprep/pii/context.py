@@ -27,3 +27,23 @@ def words_pattern(words: Iterable[str]) -> re.Pattern[str]:
         rf"(?<![<A-Za-z\u00c0-\u052f])(?:{words_source(words)})(?![>A-Za-z\u00c0-\u052f])",
         re.IGNORECASE,
     )
+
+
+def words_anchor(words: Iterable[str]) -> str:
+    """An RE2 pattern of the same: words of capitals as they are, others in any case.
+
+    The borders of ASCII words are those of ASCII, so that a placeholder's name matches too.
+    """
+    spaced = [word for word in words if word.isascii()]
+    capitals = words_source(word for word in spaced if word.isupper())
+    others = words_source(word for word in spaced if not word.isupper())
+    unspaced = words_source(word for word in words if not word.isascii())
+    parts = [rf"\b(?:{capitals})\b", rf"(?i:\b(?:{others})\b)", f"(?i:{unspaced})"]
+    return "|".join(
+        part for part, words in zip(parts, (capitals, others, unspaced), strict=True) if words
+    )
+
+
+def is_placeholder(text: str, start: int, end: int) -> bool:
+    """Whether a word stands in a placeholder: `<PHONE>`."""
+    return text[start - 1 : start] == "<" and text[end : end + 1] == ">"

@@ -30,12 +30,13 @@ _NATIVE_ENDINGS = (
     "|рф|рус|укр|бг|бел|срб|мкд|мон|қаз|сайт|онлайн|москва|дети|ком|орг|ελ|ευ|գե|გე|հայ|ไทย|भारत|ভারত"
     "|بھارت|ভাৰত|இந்தியா|السعودية|امارات|مصر|ایران|شبكة|موقع|קום|ישראל"
 )
+_SIGN = re.compile("[@%](?:(?<=@)|40)")
 _LABEL = "[^\\W_](?:[\\w-]{0,61}[^\\W_])?"
-_AT = re.compile(
+_DOMAIN = re.compile(
     # Latin letters with Chinese ones beside them: the ASCII domain ends where they begin.
-    r"(?:@|%40)(?P<ascii>(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.){1,8}"
+    r"(?:(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.){1,8}"
     r"(?:xn--[A-Za-z0-9-]{2,59}|[A-Za-z]{2,24}))(?![\u00c0-\u052f])"
-    rf"|(?:@|%40)(?:{_LABEL}\.){{1,4}}(?:{_NATIVE_ENDINGS}|[A-Za-z]{{2,24}})"
+    rf"|(?:{_LABEL}\.){{1,4}}(?:{_NATIVE_ENDINGS}|[A-Za-z]{{2,24}})"
 )
 # From the sign to the left. Other alphabets count as a part of a name; Chinese characters do only
 # if one stands right before the sign, because they may be the sentence's.
@@ -55,17 +56,19 @@ _COMMON_ENDING = re.compile("com|org|net|edu|gov|mil|int|info|biz|io|dev|[a-z]{2
 def email_spans(text: str, config: Pii) -> Iterator[tuple[int, int]]:
     """Addresses with `@` or `%40`, internationalised ones too."""
     done = 0
-    for match in _AT.finditer(text):
+    for sign in _SIGN.finditer(text):
+        match = _DOMAIN.match(text, sign.end())
+        if not match:
+            continue
         # Backwards, because a search forwards would try every place of the window.
-        window = text[max(done, match.start() - 128) : match.start()]
+        window = text[max(done, sign.start() - 128) : sign.start()]
         local = _LOCAL_BACKWARDS.match(window[::-1])
         if not local:
             continue
         name = local[0][::-1].lstrip(".%+'-")
-        domain = match[0].removeprefix("@").removeprefix("%40")
-        if name and is_email(name, domain):
+        if name and is_email(name, match[0]):
             done = match.end()
-            yield match.start() - len(name), match.end()
+            yield sign.start() - len(name), done
 
 
 def spelled_spans(text: str, config: Pii) -> Iterator[tuple[int, int]]:

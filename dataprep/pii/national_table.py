@@ -7,6 +7,9 @@ beside it. Once a word names it, the shape is enough for those with `shape_is_en
 gives as a tax code is personal data with a typing error in it too. Shapes of plain digits without
 a check have `own_words_only`: GENERIC_WORDS do not speak of them.
 
+Words of capitals count in capitals only, because they are words of other meaning otherwise
+(`sin`, `pan`, `run`); all other words in any case.
+
 Shapes are bounded regular expressions without capturing groups; `~` stands for "a separator, the
 same in the whole number, or none", which is one blank, dash or dot.
 """
@@ -55,7 +58,7 @@ NATIONAL_IDS = (
         "ar_dni",
         "ar.dni",
         rf"{_D}{{1,2}}~{_D}{{3}}~{_D}{{3}}",
-        "dni",
+        "DNI",
         own_words_only=True,
     ),
     _row("at_insurance", "at.vnr", f"{_D}{{4}}~{_D}{{6}}", "svnr|sozialversicherungsnummer"),
@@ -76,16 +79,16 @@ NATIONAL_IDS = (
         stands_alone=True,
     ),
     _row("br_cpf_digits", "br.cpf", f"{_D}{{11}}|{_D}{{9}}-{_D}{{2}}", "cpf"),
-    _row("ca_sin", "ca.sin", f"[1-79]{_D}{{2}}~{_D}{{3}}~{_D}{{3}}", "sin|social insurance|nas"),
+    _row("ca_sin", "ca.sin", f"[1-79]{_D}{{2}}~{_D}{{3}}~{_D}{{3}}", "SIN|social insurance|NAS"),
     _row(
         "ch_insurance",
         "ch.ssn",
         rf"756\.{_D}{{4}}\.{_D}{{4}}\.{_D}{{2}}|756{_D}{{10}}",
-        "ahv|avs|ahv-nummer",
+        "AHV|AVS|ahv-nummer",
         stands_alone=True,
     ),
-    _row("cl_rut", "cl.rut", rf"{_D}{{1,2}}\.?{_D}{{3}}\.?{_D}{{3}}-[0-9Kk]", "rut|run"),
-    _row("co_nit", "co.nit", rf"{_D}{{3}}\.?{_D}{{3}}\.?{_D}{{3}}-{_D}", "nit|cédula|cedula"),
+    _row("cl_rut", "cl.rut", rf"{_D}{{1,2}}\.?{_D}{{3}}\.?{_D}{{3}}-[0-9Kk]", "RUT|RUN"),
+    _row("co_nit", "co.nit", rf"{_D}{{3}}\.?{_D}{{3}}\.?{_D}{{3}}-{_D}", "NIT|cédula|cedula"),
     _row("cz_rc", "cz.rc", f"{_D}{{6}}/{_D}{{3,4}}|{_D}{{10}}", "rodné číslo|rodne cislo|rč"),
     _row(
         "de_tax_id",
@@ -94,14 +97,14 @@ NATIONAL_IDS = (
         "steuer-id|steuer-identifikationsnummer|steueridentifikationsnummer|idnr|steuer-idnr"
         "|steuernummer|german tax",
     ),
-    _row("dk_cpr", "dk.cpr", f"{_DAY}{_MONTH}{_D}{{2}}[- ]?{_D}{{4}}", "cpr|cpr-nummer|cpr-nr"),
+    _row("dk_cpr", "dk.cpr", f"{_DAY}{_MONTH}{_D}{{2}}[- ]?{_D}{{4}}", "CPR|cpr-nummer|cpr-nr"),
     _row("ec_ci", "ec.ci", f"{_D}{{10}}|{_D}{{9}}-{_D}", "cédula|cedula"),
     _row("ee_ik", "ee.ik", f"[1-8]{_D}{{2}}{_MONTH}{_DAY}{_D}{{4}}", "isikukood"),
     _row(
         "es_nif",
         "es",
         "[0-9XYZxyz][0-9]{6,7}[- ]?[A-Za-z]",
-        "nif|dni|nie|documento nacional",
+        "NIF|DNI|NIE|documento nacional",
     ),
     _row(
         "fi_hetu",
@@ -114,10 +117,10 @@ NATIONAL_IDS = (
         "fr_nir",
         "fr.nir",
         f"[1-478] ?{_D}{{2}} ?{_D}{{2}} ?[0-9][0-9AB] ?{_D}{{3}} ?{_D}{{3}} ?{_D}{{2}}",
-        "sécurité sociale|nir|insee",
+        "sécurité sociale|NIR|insee",
     ),
-    _row("fr_tax", "fr.nif", f"[0-3]{_D} ?{_D}{{2}} ?{_D}{{3}} ?{_D}{{3}} ?{_D}{{3}}", "spi"),
-    _row("gb_nhs", "gb.nhs", f"{_D}{{3}}~{_D}{{3}}~{_D}{{4}}", "nhs|national health service"),
+    _row("fr_tax", "fr.nif", f"[0-3]{_D} ?{_D}{{2}} ?{_D}{{3}} ?{_D}{{3}} ?{_D}{{3}}", "SPI"),
+    _row("gb_nhs", "gb.nhs", f"{_D}{{3}}~{_D}{{3}}~{_D}{{4}}", "NHS|national health service"),
     _row(
         "gb_nino",
         "",
@@ -126,33 +129,33 @@ NATIONAL_IDS = (
         f" ?{_D}{{2}} ?{_D}{{2}} ?{_D}{{2}} ?[A-Da-d]",
         "nino|ni number|national insurance",
     ),
-    _row("gb_utr", "gb.utr", f"{_D}{{5}} ?{_D}{{5}}", "utr|unique taxpayer reference"),
+    _row("gb_utr", "gb.utr", f"{_D}{{5}} ?{_D}{{5}}", "UTR|unique taxpayer reference"),
     _row("gr_amka", "gr.amka", f"{_DAY}{_MONTH}{_D}{{7}}", "amka|αμκα"),
     _row("hr_oib", "hr.oib", f"{_D}{{11}}", "oib"),
-    _row("id_nik", "id.nik", f"{_D}{{16}}", "nik|ktp|nomor induk"),
-    _row("ie_pps", "ie.pps", f"{_D}{{7}}[A-W][A-IW]?", "pps|ppsn"),
+    _row("id_nik", "id.nik", f"{_D}{{16}}", "NIK|ktp|nomor induk"),
+    _row("ie_pps", "ie.pps", f"{_D}{{7}}[A-W][A-IW]?", "PPS|ppsn"),
     _row("il_id", "il.idnr", f"{_D}{{9}}|{_D}{{8}}-{_D}", "teudat zehut|תעודת זהות|ת.ז"),
     _row(
         "in_aadhaar",
         "in_.aadhaar",
         f"[2-9]{_D}{{3}}~{_D}{{4}}~{_D}{{4}}",
-        "aadhaar|aadhar|uidai|uid|आधार",
+        "aadhaar|aadhar|uidai|UID|आधार",
     ),
     _row(
         "in_pan",
         "in_.pan",
         f"[A-Za-z]{{5}}{_D}{{4}}[A-Za-z]",
-        "pan|permanent account number",
+        "PAN|permanent account number",
         shape_is_enough=True,
     ),
-    _row("in_voter", "in_.epic", f"[A-Z]{{3}}{_D}{{7}}", "voter|voter id|epic"),
+    _row("in_voter", "in_.epic", f"[A-Z]{{3}}{_D}{{7}}", "voter id|EPIC"),
     _row("is_kennitala", "is_.kennitala", f"{_D}{{6}}-?{_D}{{4}}", "kennitala"),
     _row(
         "it_fiscal_code",
         "it.codicefiscale",
         "[A-Za-z]{6}[0-9LMNP-Vlmnp-v]{2}[A-EHLMPR-Ta-ehlmpr-t][0-9LMNP-Vlmnp-v]{2}"
         "[A-Za-z][0-9LMNP-Vlmnp-v]{3}[A-Za-z]",
-        "codice fiscale|fiscal code|cf",
+        "codice fiscale|fiscal code|CF",
         stands_alone=True,
         shape_is_enough=True,
     ),
@@ -177,7 +180,7 @@ NATIONAL_IDS = (
         "mx_rfc",
         "mx.rfc",
         f"[A-ZÑ&]{{3,4}}-?{_D}{{2}}{_MONTH}{_DAY}-?[0-9A-Z]{{2}}[0-9A]",
-        "rfc",
+        "RFC",
     ),
     _row("my_nric", "my.nric", f"{_D}{{2}}{_MONTH}{_DAY}-?{_D}{{2}}-?{_D}{{4}}", "nric|mykad"),
     _row(
@@ -192,27 +195,27 @@ NATIONAL_IDS = (
         f"{_D}{{6}} ?{_D}{{5}}",
         "fødselsnummer|fodselsnummer|personnummer",
     ),
-    _row("nz_ird", "nz.ird", f"{_D}{{2,3}}~{_D}{{3}}~{_D}{{3}}", "ird|ird number"),
-    _row("pe_cui", "pe.cui", f"{_D}{{8}}-?[0-9A-K]", "dni|cui"),
+    _row("nz_ird", "nz.ird", f"{_D}{{2,3}}~{_D}{{3}}~{_D}{{3}}", "IRD|ird number"),
+    _row("pe_cui", "pe.cui", f"{_D}{{8}}-?[0-9A-K]", "DNI|CUI"),
     _row("pk_cnic", "pk.cnic", f"{_D}{{5}}-{_D}{{7}}-{_D}|{_D}{{13}}", "cnic|nicop"),
     _row("pl_pesel", "pl.pesel", f"{_D}{{11}}", "pesel"),
-    _row("pl_nip", "pl.nip", f"{_D}{{3}}-?{_D}{{3}}-?{_D}{{2}}-?{_D}{{2}}", "nip"),
-    _row("pt_nif", "pt.nif", f"[1-3]{_D}{{2}}~{_D}{{3}}~{_D}{{3}}", "nif|contribuinte"),
+    _row("pl_nip", "pl.nip", f"{_D}{{3}}-?{_D}{{3}}-?{_D}{{2}}-?{_D}{{2}}", "NIP"),
+    _row("pt_nif", "pt.nif", f"[1-3]{_D}{{2}}~{_D}{{3}}~{_D}{{3}}", "NIF|contribuinte"),
     _row(
         "pt_cc",
         "pt.cc",
         f"{_D}{{8}} ?{_D} ?[A-Z0-9]{{2}}{_D}",
         "cartão de cidadão|cartao de cidadao",
     ),
-    _row("ro_cnp", "ro.cnp", f"[1-9]{_D}{{2}}{_MONTH}{_DAY}{_D}{{6}}", "cnp|cod numeric personal"),
-    _row("ru_inn", "ru.inn", f"{_D}{{12}}", "инн|inn"),
+    _row("ro_cnp", "ro.cnp", f"[1-9]{_D}{{2}}{_MONTH}{_DAY}{_D}{{6}}", "CNP|cod numeric personal"),
+    _row("ru_inn", "ru.inn", f"{_D}{{12}}", "инн|INN"),
     _row(
         "se_personnummer",
         "se.personnummer",
         f"(?:19|20)?{_D}{{2}}{_MONTH}{_DAY}[-+]?{_D}{{4}}",
         "personnummer|samordningsnummer",
     ),
-    _row("sg_nric", "", f"[STFGMstfgm]{_D}{{7}}[A-Za-z]", "nric|fin|fin number"),
+    _row("sg_nric", "", f"[STFGMstfgm]{_D}{{7}}[A-Za-z]", "nric|FIN|fin number"),
     _row("si_emso", "si.emso", f"{_DAY}{_MONTH}{_D}{{9}}", "emšo|emso|jmbg"),
     _row(
         "th_pin",
@@ -242,7 +245,7 @@ NATIONAL_IDS = (
         "us_routing",
         "us.rtn",
         "(?:0[0-9]|1[0-2]|2[1-9]|3[0-2]|6[1-9]|7[0-2]|80)" + f"{_D}{{2}}~{_D}{{4}}~{_D}",
-        "aba|routing|routing number|rtn",
+        "ABA|routing|routing number|RTN",
     ),
     _row(
         "za_id",

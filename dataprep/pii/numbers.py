@@ -64,7 +64,7 @@ def is_card(candidate: str, before: str, anywhere: bool) -> bool:
     return bool(_ISSUERS.fullmatch(digits)) and not literal
 
 
-IBAN_ANCHOR = "[A-Za-z]{2}[0-9]{2}[ -]?[0-9A-Za-z]{4}[ -]?[0-9A-Za-z]{3}"
+IBAN_ANCHOR = "(?:^|[^0-9A-Za-z_])[A-Z]{2}[0-9]{2}(?:[ \u00a0-]?[0-9A-Z]){11}|(?i:iban)"
 _IBAN = re.compile(
     r"(?<![0-9A-Za-z_])(?:[A-Z]{2}[0-9]{2}(?:[ \u00a0-]?[0-9A-Z]){11,30}"
     r"|([a-z]{2})[0-9]{2}(?:[ \u00a0-]?[0-9a-z]){11,30})"

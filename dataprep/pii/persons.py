@@ -14,11 +14,19 @@ import stdnum.us.ssn
 
 from dataprep.config_pii import Pii
 from dataprep.pii.context import around, words_pattern, words_source
-from dataprep.pii.national import BEFORE_CHARACTERS, LEFT, RIGHT, ends, is_travel_number
+from dataprep.pii.national import (
+    BEFORE_CHARACTERS,
+    LEFT,
+    LEFT_OF_FIRST,
+    RIGHT,
+    ends,
+    is_travel_number,
+)
 
 SSN_ANCHOR = "[0-9]{3}[-\u2010-\u2013 ]?[0-9]{2}[-\u2010-\u2013 ]?[0-9]{4}"
 _SSN = re.compile(
-    rf"{LEFT}[0-9]{{3}}([-\u2010-\u2013 ]?)[0-9]{{2}}([-\u2010-\u2013 ]?)[0-9]{{4}}{RIGHT}"
+    rf"[0-9]{LEFT_OF_FIRST}[0-9]{{2}}([-\u2010-\u2013 ]?)[0-9]{{2}}"
+    rf"([-\u2010-\u2013 ]?)[0-9]{{4}}{RIGHT}"
 )
 _SSN_WORDS = words_pattern(
     ("social security", "social security number", "ssn", "ssns", "soc sec", "ss number", "ss#")
@@ -44,9 +52,9 @@ def ssn_spans(text: str, config: Pii) -> Iterator[tuple[int, int]]:
 
 CN_ID_ANCHOR = "[1-9][0-9]{14}"
 _CN_ID = re.compile(
-    r"(?<![0-9A-Za-z_.])[1-9][0-9]{5}(?:18|19|20)[0-9]{9}[0-9Xx](?![0-9A-Za-z_])(?!\.[0-9])"
+    r"[1-9](?<![0-9A-Za-z_.][1-9])[0-9]{5}(?:18|19|20)[0-9]{9}[0-9Xx](?![0-9A-Za-z_])(?!\.[0-9])"
 )
-_CN_ID_SHORT = re.compile(r"(?<![0-9A-Za-z_.])[1-9][0-9]{14}(?![0-9A-Za-z_])(?!\.[0-9])")
+_CN_ID_SHORT = re.compile(r"[1-9](?<![0-9A-Za-z_.][1-9])[0-9]{14}(?![0-9A-Za-z_])(?!\.[0-9])")
 _CN_ID_WORDS = re.compile(
     r"身份证|身份證|公民身份|证件号|證件號"
     r"|(?<![<\w])(?:id(?: card)?|identity|identification|resident)(?![\w>])",

@@ -23,6 +23,7 @@ from dataprep.pii.phone_words import (
     likely_before,
     named_after,
     named_before,
+    number_before,
     other_number_before,
 )
 
@@ -98,7 +99,7 @@ def phone_span(
     if digits.startswith(("978", "979")) and stdnum.isbn.is_valid(digits):
         return None
     named = named_before(before) or named_after(after)
-    likely = named or likely_before(before)
+    likely = named or likely_before(before) or (len(groups) > 1 and number_before(before))
     if not _has_shape(number, groups, likely):
         return None
     international = number.lstrip("(").startswith("+")
@@ -143,6 +144,9 @@ def _has_shape(candidate: str, groups: Sequence[str], likely: bool) -> bool:
     """Whether digits in `groups` are written as telephone numbers are, whatever stands around."""
     if sum(len(group) == 1 for group in groups) > 2:
         return False
+    inner = candidate.lstrip("(+")
+    if inner.count("(") > inner.count(")"):
+        return False  # "7667 (76.670%)"
     if set(re.sub("[0-9]", "", candidate)) == {"."}:
         # One dot is a decimal number; a chain of small ones a version, an address or an OID.
         if likely and _PAIRS.fullmatch(candidate):

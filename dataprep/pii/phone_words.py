@@ -25,15 +25,15 @@ _LABEL = re.compile(
 _NAMED_AFTER = re.compile(
     r"[ \t,–-]{0,3}[(\[]?(?:office|fax|mobile|mob|cell|cellphone|home|work|desk|direct|phone|tel"
     r"|landline|voicemail|whatsapp|main|private)[)\]]?[.,;]?[ \t]{0,4}(?=\r|\n|\Z)"
-    r"|[ \t]{0,2}[(\[](?:office|fax|mobile|mob|cell|cellphone|home|work|desk|direct|phone|tel"
-    r"|[hwmcotf])[)\]]",
+    r"|[ \t]{0,2}[(\[](?:office|fax|mobile|mob|cell|cellphone|home|work|desk|direct|phone"
+    r"|tel)[)\]]",
     re.IGNORECASE,
 )
 # Somebody calls or writes, and a small word leads to the number: "reach me at 555 0199".
 _SPOKEN = re.compile(
     r"(?<![<\w])(?:call|calls|called|calling|callback|dial|dialled|dialed|ring|rang|phoned|text"
     r"|texts|texted|sms|message|messages|reach|reached|contact|contacted|answer|answers|answering"
-    r"|pick up|speak|talk|number|numbers|digits)(?![\w>])",
+    r"|pick up|speak|talk)(?![\w>])",
     re.IGNORECASE,
 )
 _LEADS_TO = re.compile(
@@ -41,6 +41,8 @@ _LEADS_TO = re.compile(
     r"|call|calling|dial|ring|text|sms|contact)(?:\.|:|,)?|[:：])[ \t]{0,2}\Z",
     re.IGNORECASE,
 )
+# "my number is 555 0199": enough for digits in groups, not for a plain number.
+_NUMBER_IS = re.compile(r"(?<![<\w])numbers?(?: (?:is|was|are))?[ :]{1,3}\Z", re.IGNORECASE)
 _SPOKEN_CHINESE = re.compile("联系|聯繫|致[电電]|[拨撥]打|来电|咨询|短信")
 # Other things that are called numbers.
 _OTHER = re.compile(
@@ -76,6 +78,11 @@ def likely_before(before: str) -> bool:
     return bool(
         _LEADS_TO.search(before) and _SPOKEN.search(before) and not _OTHER.search(before[-32:])
     )
+
+
+def number_before(before: str) -> bool:
+    """Whether `before` ends in "number is", and nothing says that it is another one."""
+    return bool(_NUMBER_IS.search(before) and not _OTHER.search(before[-32:]))
 
 
 def other_number_before(before: str) -> bool:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataprep.config_pii import Pii, PiiRule
+from dataprep.config_pii import Pii
+from dataprep.pii import re2
 from dataprep.pii.context import around, words_pattern
 from launch.errors import UserError
 
@@ -17,8 +18,6 @@ _UNBOUNDED = re.compile(
     r"\\Q|\\.|\[\^?\]?(?:\\.|\[:[a-z^]{1,12}:\]|[^\]\\]){0,1000}\]|(?P<found>[*+]|\{[0-9]{1,4},\})",
     re.DOTALL,
 )
-# Marks of a match's borders: characters that no text has, or other ones if it has.
-_PRIVATE = range(0xF0000, 0xFFFFD)
 
 
 def check_rules(config: Pii) -> None:
@@ -54,7 +53,7 @@ def rule_spans(text: str, config: Pii) -> Iterator[tuple[int, int]]:
     barred = [match.span() for match in _PLACEHOLDER.finditer(text)]
     for rule in config.rules:
         words = _words(rule.words)
-        for start, end in _matches(text, rule):
+        for start, end in re2.spans(text, rule.pattern):
             near = " ".join(around(text, start, end, rule.window))
             if words and not words.search(near):
                 continue
@@ -65,19 +64,3 @@ def rule_spans(text: str, config: Pii) -> Iterator[tuple[int, int]]:
 @functools.cache
 def _words(words: tuple[str, ...]) -> re.Pattern[str] | None:
     return words_pattern(words) if words else None
-
-
-def _matches(text: str, rule: PiiRule) -> Iterator[tuple[int, int]]:
-    """Characters from which to which RE2 matches: it writes marks around, which are read off."""
-    free = (chr(code) for code in _PRIVATE if chr(code) not in text)
-    opening, closing = next(free), next(free)
-    marked = pc.replace_substring_regex(
-        pa.array([text], pa.large_string()),
-        pattern=rule.pattern,
-        replacement=rf"{opening}\0{closing}",
-    )[0].as_py()
-    place = 0
-    for number, piece in enumerate(re.split(f"[{opening}{closing}]", marked)):
-        if number % 2 and piece:
-            yield place, place + len(piece)
-        place += len(piece)

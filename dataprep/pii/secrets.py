@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from dataprep.config_pii import Pii
+from dataprep.pii import re2
 
 _LEFT = r"(?<![0-9A-Za-z_])"
 _RIGHT = r"(?![0-9A-Za-z_])"
@@ -66,13 +67,20 @@ _NAMES = (
     "|account[ _-]?key|auth[ _-]?key|private[ _-]?key|secret[ _-]?key|client[ _-]?secret"
     "|encryption[ _-]?key|credentials?|密码|密碼|口令|密钥|令牌"
 )
-_NAMED = re.compile(
-    rf"(?:{_NAMES})(?P<more>[0-9A-Za-z_-]{{0,24}})[\"'`\])]{{0,2}}[ \t]{{0,4}}"
-    r"(?::=|=>|[:=：]|\bis\b|为|是)[ \t]{0,4}[\"'`]?(?P<value>[^\s\"'`<>(){}\[\],;，。；]{8,200})",
+# What stands between the name and the value: `_PROD"] = "`.
+_ASSIGNED = re.compile(
+    r"(?P<more>[0-9A-Za-z_-]{0,24})[\"'`\])]{0,2}[ \t]{0,4}(?::=|=>|[:=：]|\bis\b|为|是)[ \t]{0,4}"
+    r"[\"'`]?(?P<value>[^\s\"'`<>(){}\[\],;，。；]{8,200})"
+)
+# `secret_version = ...` is not the secret.
+_ABOUT = re.compile(
+    "(?:version|names?|counts?|length|files?|path|dir|url|uri|ids?|type|hint|policy|age|expiry|size)\\Z",
     re.IGNORECASE,
 )
 _BEARER = re.compile(r"(?<![\w])(?:Bearer|Basic) {1,2}(?P<value>[0-9A-Za-z._~+/=-]{16,1000})")
+_NAMED = f"(?i:{_NAMES})"
 ANCHOR = rf"{_PREFIX_ANCHOR}|(?i:{_NAMES})[^\n]{{0,32}}[:=： 为是]|Bearer |Basic "
+_WORD = re.compile("[A-Za-z]{0,20}[0-9]{0,4}")
 _CODE = re.compile(r"[$%]|\.\.|::|//|->|^[./~\\]|^[A-Za-z_]+(?:\.[A-Za-z_]+)+$|^[A-Za-z_-]+$")
 
 
@@ -87,11 +95,23 @@ def secret_spans(text: str, config: Pii) -> Iterator[tuple[int, int]]:
     for match in _WEAK_TOKEN.finditer(text):
         if looks_drawn(match[0][3:], num_least=20):
             yield match.span()
-    for pattern in (_NAMED, _BEARER):
-        for match in pattern.finditer(text):
-            value = match["value"].rstrip(".:!?")
-            if not _CODE.search(value) and looks_drawn(value, num_least=8):
-                yield match.start("value"), match.start("value") + len(value)
+    yield from _named_spans(text)
+
+
+def _named_spans(text: str) -> Iterator[tuple[int, int]]:
+    """Values that a name before them calls secret."""
+    done = 0
+    for start, end in re2.spans(text, _NAMED):
+        match = _ASSIGNED.match(text, end) if start >= done else None
+        if not match or _ABOUT.search(match["more"]):
+            continue
+        value = match["value"].rstrip(".:!?")
+        if not _CODE.search(value) and looks_drawn(value, num_least=8):
+            done = match.start("value") + len(value)
+            yield match.start("value"), done
+    for match in _BEARER.finditer(text):
+        if looks_drawn(match["value"], num_least=16):
+            yield match.span("value")
 
 
 def _pem_spans(text: str) -> Iterator[tuple[int, int]]:
@@ -138,6 +158,8 @@ def looks_drawn(value: str, num_least: int) -> bool:
     if not digits or not (kinds[0] or kinds[1]):
         return False
     if len(value) < 20:
+        if all(_WORD.fullmatch(part) for part in re.split("[-_.]", value)):
+            return False
         return sum(kinds) >= 3 and _bits_per_character(value) >= 2.5
     return digits * 10 >= len(value) and _bits_per_character(value) >= 3.0
 
