@@ -16,19 +16,24 @@ DIGITS = 2  # six digits or more, with nothing but separators of numbers between
 DOTTED = 4  # four numbers joined by dots
 COLONS = 8  # two colons with up to four hexadecimal digits between them
 GROUPS = 16  # two dashes with two, or two dots with four, hexadecimal digits between them
-TOKEN = 32  # twenty letters and digits or more, of which one is a digit
-DISGUISED = 64  # a character of `disguised`
-OTHER = 128  # not set here: what RE2 found
+TOKEN = 32  # fourteen letters and digits or more, of which one is a digit
+MIXED = 64  # six letters, digits and dashes or more, of which three are digits
+DISGUISED = 128  # a character of `disguised`
+OTHER = 256  # not set here: what RE2 found
 
 DIGITS_MIN = 6
-TOKEN_BYTES_MIN = 20
+TOKEN_BYTES_MIN = 14
+MIXED_BYTES_MIN, MIXED_DIGITS_MIN = 6, 3
+# How far the address of a site goes back from an @ that ends a password in it, and how far what is
+# written from right to left goes on behind the character that turns it.
+_ADDRESS_BYTES_MAX = 1600
+_TURNED_BYTES_MAX = 2100
+_TURNING = 0x202E
 # Longest run of separators within a number: four of three bytes each.
 _GAP_BYTES_MAX = 12
 
 # Classes of bytes.
 _LETTER, _BREAK, _DIGIT, _AT, _PERCENT, _COLON, _POINT, _LEAD, _FOLLOWING = range(9)
-
-Windows = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]
 
 
 def byte_classes(disguised: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
@@ -62,17 +67,17 @@ def find_windows(
     margin: int,
     classes: npt.NDArray[np.uint8],
     disguised: npt.NDArray[np.bool_],
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]:
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint16]]:
     """Windows around everything that is seen: `margin` bytes to both sides, joined where they meet.
 
     Shape [windows, 3], int64: row, and first and last byte of `data`, the last excluded, between
-    characters of UTF-8; and shape [windows], uint8: the bits of what is seen in it. In order.
+    characters of UTF-8; and shape [windows], uint16: the bits of what is seen in it. In order.
     """
     num_rows = offsets.shape[0] - 1
     total = offsets[num_rows] - offsets[0]
     most = num_rows + total // (2 * margin + 1) + 1
     places = np.empty((most, 3), dtype=np.int64)
-    seen = np.empty(most, dtype=np.uint8)
+    seen = np.empty(most, dtype=np.uint16)
     count = 0
     for row in range(num_rows):
         first, last = offsets[row], offsets[row + 1]
@@ -80,7 +85,7 @@ def find_windows(
         start, stop, bits = first, np.int64(-1), 0
         digits, dots, number_start, last_digit = 0, 0, first, np.int64(-100)
         last_colon, last_dash, last_dot = np.int64(-100), np.int64(-100), np.int64(-100)
-        token_start = first
+        token_start, mixed_start, mixed_digits = first, first, 0
         position = first
         while position <= last:
             # Behind the last byte stands a break, which ends a token.
@@ -88,7 +93,7 @@ def find_windows(
             if kind == _LETTER:
                 position += 1
                 continue
-            event_start, event = position, 0
+            event_start, event_stop, event = position, position + 1, 0
             if kind == _DIGIT:
                 gap = position - last_digit - 1
                 joined = gap == 0
@@ -101,6 +106,7 @@ def find_windows(
                 if gap > 0:
                     dots = dots + 1 if gap == 1 and data[position - 1] == 46 else 0
                 digits += 1
+                mixed_digits += 1
                 last_digit = position
                 if digits >= DIGITS_MIN:
                     event_start, event = number_start, DIGITS
@@ -110,8 +116,13 @@ def find_windows(
                 if position - token_start >= TOKEN_BYTES_MIN and last_digit >= token_start:
                     event_start, event = token_start, TOKEN
                 token_start = position + 1
+                if kind != _POINT or data[position] != 45:
+                    long = position - mixed_start >= MIXED_BYTES_MIN
+                    if long and mixed_digits >= MIXED_DIGITS_MIN:
+                        event_start, event = min(event_start, mixed_start), event | MIXED
+                    mixed_start, mixed_digits = position + 1, 0
                 if kind == _AT:
-                    event |= AT
+                    event_start, event = _address_start(data, first, position), event | AT
                 elif kind == _PERCENT:
                     if (
                         position + 2 < last
@@ -134,20 +145,24 @@ def find_windows(
                         last_dash = position
                     else:
                         last_dot = position
-                elif kind == _LEAD and disguised[_code_point(data, position, last)]:
-                    event |= DISGUISED
+                elif kind == _LEAD:
+                    code = _code_point(data, position, last)
+                    if disguised[code]:
+                        event |= DISGUISED
+                        if code == _TURNING:
+                            event_stop = position + _TURNED_BYTES_MAX
             if event:
                 if bits and event_start - margin > stop:
                     places[count] = row, start, stop
                     seen[count] = bits
                     count += 1
-                    bits = 0
+                    bits, stop = 0, np.int64(-1)
                 if not bits:
                     start = max(first, event_start - margin)
                     while start > first and classes[0, data[start]] == _FOLLOWING:
                         start -= 1
                 bits |= event
-                stop = min(last, position + 1 + margin)
+                stop = max(stop, min(last, event_stop + margin))
                 while stop < last and classes[0, data[stop]] == _FOLLOWING:
                     stop += 1
             position += 1
@@ -156,6 +171,16 @@ def find_windows(
             seen[count] = bits
             count += 1
     return places[:count], seen[:count]
+
+
+@kernel
+def _address_start(data: Bytes, first: np.int64, position: np.int64) -> np.int64:
+    """Where the address `scheme://user:password@` begins whose @ is at `position`; else there."""
+    least = max(first, position - _ADDRESS_BYTES_MAX)
+    before = position - 1
+    while before >= least and data[before] > 32 and data[before] != 47:
+        before -= 1
+    return before if before >= least and data[before] == 47 else position
 
 
 @kernel
@@ -196,8 +221,8 @@ def gather(
 
 @kernel
 def join_windows(
-    places: npt.NDArray[np.int64], seen: npt.NDArray[np.uint8]
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]:
+    places: npt.NDArray[np.int64], seen: npt.NDArray[np.uint16]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint16]]:
     """Windows in the order of their beginnings, those that touch made one."""
     joined, bits = places.copy(), seen.copy()
     count = 0

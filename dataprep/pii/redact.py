@@ -157,11 +157,11 @@ def _redact_column(
         looked_at = pa.array(changed, pa.large_binary()).view(pa.large_string())
     if not newest:
         return values, []
-    selected = np.zeros(len(values), np.bool_)
-    selected[[*newest]] = True
+    mask = np.zeros(len(values), np.bool_)
+    mask[[*newest]] = True
     replaced = pa.array([newest[row] for row in sorted(newest)], pa.large_binary())
     replaced = replaced.view(pa.large_string()).cast(values.type)
-    return pc.replace_with_mask(values, pa.array(selected), replaced), sorted(newest)
+    return pc.replace_with_mask(values, pa.array(mask), replaced), sorted(newest)
 
 
 def _spliced(old: pa.Buffer, pieces: Collection[tuple[int, int, bytes]]) -> bytes:

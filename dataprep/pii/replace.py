@@ -44,9 +44,7 @@ class Replacing:
 def make_replacing(config: Pii, key: bytes | None) -> Replacing:
     """With `key` as `modes.load_key` gives it."""
     kinds = wanted(config)
-    return Replacing(
-        config, key, kinds, "substitute" in {mode_of(config, kind) for kind in kinds}
-    )
+    return Replacing(config, key, kinds, "substitute" in {mode_of(config, kind) for kind in kinds})
 
 
 def rewrite(
