@@ -30,18 +30,17 @@ def words_pattern(words: Iterable[str]) -> re.Pattern[str]:
 
 
 def words_anchor(words: Iterable[str]) -> str:
-    """An RE2 pattern of the same: words of capitals as they are, others in any case.
-
-    The borders of ASCII words are those of ASCII, so that a placeholder's name matches too.
-    """
+    """An RE2 pattern of every text in which `words.Words` finds one of `words`."""
     spaced = [word for word in words if word.isascii()]
     capitals = words_source(word for word in spaced if word.isupper())
     others = words_source(word for word in spaced if not word.isupper())
     unspaced = words_source(word for word in words if not word.isascii())
-    parts = [rf"\b(?:{capitals})\b", rf"(?i:\b(?:{others})\b)", f"(?i:{unspaced})"]
-    return "|".join(
-        part for part, words in zip(parts, (capitals, others, unspaced), strict=True) if words
-    )
+    parts = [
+        f"(?:^|[^A-Za-z])(?:{capitals})(?:[^A-Za-z]|$)" if capitals else "",
+        f"(?i:(?:^|[^A-Za-z])(?:{others})(?:[^A-Za-z]|$))" if others else "",
+        f"(?i:{unspaced})" if unspaced else "",
+    ]
+    return "|".join(part for part in parts if part)
 
 
 def is_placeholder(text: str, start: int, end: int) -> bool:

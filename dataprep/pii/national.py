@@ -18,10 +18,10 @@ import stdnum.iso7064.mod_11_10
 from stdnum.exceptions import ValidationError
 
 from dataprep.config_pii import Pii
-from dataprep.pii import re2
-from dataprep.pii.context import is_placeholder, words_anchor
+from dataprep.pii.context import words_anchor
 from dataprep.pii.national_table import GENERIC_WORDS, NATIONAL_IDS, NationalId
 from dataprep.pii.phone_words import named_before
+from dataprep.pii.words import Words
 
 # What may not touch an identifier. Chinese characters may.
 LEFT = r"(?<![0-9A-Za-z_])(?<![0-9][-.,/+])"
@@ -32,11 +32,15 @@ RIGHT = r"(?![0-9A-Za-z_])(?![-.,/+][0-9])"
 BEFORE_CHARACTERS, AFTER_CHARACTERS = 48, 24
 
 _GENERIC = frozenset(GENERIC_WORDS)
-_WORDS = words_anchor([*GENERIC_WORDS, *(word for row in NATIONAL_IDS for word in row.words)])
+_ALL_WORDS = (*GENERIC_WORDS, *(word for row in NATIONAL_IDS for word in row.words))
+_WORDS = Words(_ALL_WORDS)
 # The shortest shape has a digit with four more characters after it.
 _SOME_NUMBER = re.compile("[0-9](?:[-. /]?[0-9A-Za-z]){4}")
 NATIONAL_ANCHOR = "|".join(
-    [_WORDS, *(row.shape.replace("~", "[-. ]?") for row in NATIONAL_IDS if row.stands_alone)]
+    [
+        words_anchor(_ALL_WORDS),
+        *(row.shape.replace("~", "[-. ]?") for row in NATIONAL_IDS if row.stands_alone),
+    ]
 )
 ANYWHERE_ANCHOR = "[0-9](?:[-. /]?[0-9A-Za-z]){4}"
 
@@ -45,24 +49,32 @@ def national_spans(text: str, config: Pii) -> Iterator[tuple[int, int]]:
     """Numbers of the rows that `config.national_ids` names."""
     rows = _rows(config.national_ids)
     anywhere = config.identifiers == "anywhere"
-    for row in rows:
-        if row.stands_alone or anywhere:
+    if anywhere:
+        for row in rows:
             for match in _pattern(row).finditer(text):
-                if is_valid(row, match[0], named=anywhere):
+                if is_valid(row, match[0], named=True):
                     yield match.span()
-    if not anywhere:
-        yield from _named_spans(text, rows)
+        return
+    alone = tuple(row for row in rows if row.stands_alone)
+    if alone:
+        for match in _any_pattern(alone).finditer(text):
+            if any(
+                _pattern(row).fullmatch(match[0]) and is_valid(row, match[0], named=False)
+                for row in alone
+            ):
+                yield match.span()
+    yield from _named_spans(text, rows)
 
 
 def _named_spans(text: str, rows: tuple[NationalId, ...]) -> Iterator[tuple[int, int]]:
     by_word = _rows_by_word(rows)
     done = dict.fromkeys(rows, 0)
-    for start, end in re2.spans(text, _WORDS):
-        own = by_word.get(_plain(text[start:end]))
+    for start, end, word in sorted(_WORDS.find(text)):
+        own = by_word.get(word)
         # A generic word speaks of what follows it only.
         left = end if own is None else max(0, start - AFTER_CHARACTERS)
         right = min(len(text), end + BEFORE_CHARACTERS)
-        if not _SOME_NUMBER.search(text, left, right) or is_placeholder(text, start, end):
+        if not _SOME_NUMBER.search(text, left, right):
             continue
         for row in [row for row in rows if not row.own_words_only] if own is None else own:
             # What two words have in common is looked at once, so that the time stays linear.
@@ -81,10 +93,6 @@ def ends(text: str, place: int) -> bool:
     return not re.match(r"[0-9A-Za-z_]|[-.,/+][0-9]", text[place : place + 2])
 
 
-def _plain(word: str) -> str:
-    return re.sub("[ _-]", "", word.lower())
-
-
 @functools.cache
 def _rows(names: tuple[str, ...]) -> tuple[NationalId, ...]:
     return tuple(row for row in NATIONAL_IDS if "all" in names or row.name in names)
@@ -94,16 +102,21 @@ def _rows(names: tuple[str, ...]) -> tuple[NationalId, ...]:
 def _rows_by_word(rows: tuple[NationalId, ...]) -> dict[str, tuple[NationalId, ...]]:
     """The rows that each word speaks of; a generic word, which is not in here, of all."""
     words = {word for row in NATIONAL_IDS for word in row.words if word not in _GENERIC}
-    return {_plain(word): tuple(row for row in rows if word in row.words) for word in words}
+    return {word: tuple(row for row in rows if word in row.words) for word in words}
 
 
 @functools.cache
 def _pattern(row: NationalId) -> re.Pattern[str]:
     """The row's shape with its borders; the separators `~` of a number are all the same."""
-    shape = row.shape
-    if "~" in shape:
-        shape = shape.replace("~", "([-. ]?)", 1).replace("~", r"\1")
+    shape = row.shape.replace("~", "([-. ]?)", 1).replace("~", r"\1")
     return re.compile(f"{LEFT}(?:{shape}){RIGHT}", re.ASCII)
+
+
+@functools.cache
+def _any_pattern(rows: tuple[NationalId, ...]) -> re.Pattern[str]:
+    """What one of the rows that stand alone has the shape of; they have no `~`."""
+    shapes = "|".join(row.shape for row in rows)
+    return re.compile(f"{LEFT}(?:{shapes}){RIGHT}", re.ASCII)
 
 
 def is_valid(row: NationalId, candidate: str, named: bool) -> bool:

@@ -22,6 +22,7 @@ from dataprep.pii.national import (
     ends,
     is_travel_number,
 )
+from dataprep.pii.words import Words
 
 SSN_ANCHOR = "[0-9]{3}[-\u2010-\u2013 ]?[0-9]{2}[-\u2010-\u2013 ]?[0-9]{4}"
 _SSN = re.compile(
@@ -116,7 +117,7 @@ _PASSPORT_WORDS = (
 )
 PASSPORT_ANCHOR = f"(?i:{words_source(_PASSPORT_WORDS)})|P[A-Z<][A-Z<]{{20}}"
 PASSPORT_ANYWHERE_ANCHOR = "[0-9]{6}"
-_PASSPORT_NAMED = words_pattern(_PASSPORT_WORDS)
+_PASSPORT_NAMED = Words(_PASSPORT_WORDS)
 _PASSPORT = re.compile(
     rf"{LEFT}(?:[A-Z]{{1,2}} ?[0-9]{{6,8}}[A-Z]?|[0-9]{{2}}[A-Z]{{2}}[0-9]{{5}}|[0-9]{{8,9}}"
     rf"|[A-Z]{{2}}[0-9]{{5}}[A-Z]{{2}}|[CFGHJK][0-9CFGHJKLMNPRTVWXYZ]{{8}}){RIGHT}",
@@ -139,9 +140,9 @@ def passport_spans(text: str, config: Pii) -> Iterator[tuple[int, int]]:
             yield match.span()
         return
     done = 0
-    for word in _PASSPORT_NAMED.finditer(text):
-        right = min(len(text), word.end() + BEFORE_CHARACTERS)
-        for match in _PASSPORT.finditer(text, max(word.end(), done), right):
+    for _, word_end, _ in _PASSPORT_NAMED.find(text):
+        right = min(len(text), word_end + BEFORE_CHARACTERS)
+        for match in _PASSPORT.finditer(text, max(word_end, done), right):
             if match.end() < right or ends(text, right):
                 yield match.span()
         done = right

@@ -145,8 +145,8 @@ def _has_shape(candidate: str, groups: Sequence[str], likely: bool) -> bool:
     if sum(len(group) == 1 for group in groups) > 2:
         return False
     inner = candidate.lstrip("(+")
-    if inner.count("(") > inner.count(")"):
-        return False  # "7667 (76.670%)"
+    if not 0 <= candidate.count("(") - inner.count(")") <= 1 or inner.count("(") > inner.count(")"):
+        return False  # "7667 (76.670%)", "64/255)-23"
     if set(re.sub("[0-9]", "", candidate)) == {"."}:
         # One dot is a decimal number; a chain of small ones a version, an address or an OID.
         if likely and _PAIRS.fullmatch(candidate):

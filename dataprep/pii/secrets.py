@@ -15,9 +15,9 @@ from collections import Counter
 from collections.abc import Iterator
 
 from dataprep.config_pii import Pii
-from dataprep.pii import re2
+from dataprep.pii.context import words_source
+from dataprep.pii.words import Words
 
-_LEFT = r"(?<![0-9A-Za-z_])"
 _RIGHT = r"(?![0-9A-Za-z_])"
 # Tokens whose prefix is enough.
 _PREFIXED = (
@@ -38,23 +38,18 @@ _PREFIXED = (
     r"SG\.[0-9A-Za-z_-]{22}\.[0-9A-Za-z_-]{43}",  # SendGrid
     "do[opr]_v1_[0-9a-f]{64}",  # DigitalOcean
     "shp(?:at|ca|pa|ss)_[0-9a-fA-F]{32}",  # Shopify
-    "[0-9]{8,10}:AA[0-9A-Za-z_-]{33}",  # Telegram
     "dapi[0-9a-f]{32}",  # Databricks
     "AGE-SECRET-KEY-1[02-9AC-HJ-NP-Z]{58}",
     "LTAI[0-9A-Za-z]{16,26}",  # Alibaba Cloud
     "AKID[0-9A-Za-z]{32}",  # Tencent Cloud
 )
-_PREFIX_ANCHOR = (
-    "A[KSBCRIGN][IPD][ADC][A-Z2-7]|gh[pousr]_|github_pat|gl[a-z]{2,4}-|xox[abeoprs]-|xapp-|AIza"
-    r"|GOCSPX|ya29\.|[sr]k_(?:live|test)|whsec_|npm_|pypi-AgE|hf_|SG\.|do[opr]_v1|shp[a-z]{2}_"
-    "|[0-9]:AA|dapi[0-9a-f]|AGE-SEC|LTAI|sk-|PRIVATE KEY|eyJ"
-)
-_TOKEN = re.compile(f"{_LEFT}(?:{'|'.join(_PREFIXED)}){_RIGHT}")
+_TOKEN = re.compile(f"(?:{'|'.join(_PREFIXED)}){_RIGHT}")
 # Prefixes that words have as well (`sk-spinner-double-bounce`): the rest must look drawn by chance.
-_WEAK_TOKEN = re.compile(f"{_LEFT}sk-[0-9A-Za-z_-]{{20,250}}{_RIGHT}")
-_JWT = re.compile(
-    r"(?<![0-9A-Za-z_.-])(eyJ[0-9A-Za-z_-]{8,1000})\.eyJ[0-9A-Za-z_-]{8,4000}\.[0-9A-Za-z_-]{0,1000}"
-)
+_WEAK_TOKEN = re.compile(f"sk-[0-9A-Za-z_-]{{20,250}}{_RIGHT}")
+_IN_WORD = re.compile("[0-9A-Za-z_]")
+_TELEGRAM = re.compile(f"[0-9](?<![0-9A-Za-z_][0-9])[0-9]{{7,9}}:AA[0-9A-Za-z_-]{{33}}{_RIGHT}")
+_JWT = re.compile(r"(eyJ[0-9A-Za-z_-]{8,1000})\.eyJ[0-9A-Za-z_-]{8,4000}\.[0-9A-Za-z_-]{0,1000}")
+_BEARER = re.compile("(?:Bearer|Basic) {1,2}(?P<value>[0-9A-Za-z._~+/=-]{16,1000})")
 _PEM_BEGIN = re.compile(r"-----BEGIN (?:[A-Z0-9]{1,12} ){0,3}PRIVATE KEY(?: BLOCK)?-----")
 _PEM_END = re.compile(r"-----END (?:[A-Z0-9]{1,12} ){0,3}PRIVATE KEY(?: BLOCK)?-----")
 # An armoured key of 16,384 bits has 13,000 characters.
@@ -62,10 +57,31 @@ _PEM_CHARACTERS = 16_384
 _PEM_BODY = re.compile(r"(?:\\[rn]|[0-9A-Za-z+/=\s:,\"'-]){1,16384}")
 _PEM_BODY_LEAST = 64
 
+# How tokens begin; what follows is looked at only there.
+_BEGINNINGS = (
+    *("AKIA", "ASIA", "ABIA", "ACCA", "AROA", "AIDA", "AGPA", "ANPA", "ANVA"),
+    *("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_"),
+    *("glpat-", "gldt-", "glrt-", "glcbt-", "glptt-", "glft-", "glsoat-"),
+    *("xoxa-", "xoxb-", "xoxe-", "xoxo-", "xoxp-", "xoxr-", "xoxs-", "xapp-"),
+    *("AIza", "GOCSPX-", "ya29.", "sk_live_", "sk_test_", "rk_live_", "rk_test_", "whsec_"),
+    *("npm_", "pypi-AgE", "hf_", "SG.", "dop_v1_", "doo_v1_", "dor_v1_"),
+    *("shpat_", "shpca_", "shppa_", "shpss_", "dapi", "AGE-SECRET-KEY-1", "LTAI", "AKID"),
+    *("sk-", "eyJ", "Bearer ", "Basic "),
+)
 _NAMES = (
-    "passw(?:or)?d|passwd|pwd|passphrase|secret|token|api[ _-]?key|apikey|access[ _-]?key"
-    "|account[ _-]?key|auth[ _-]?key|private[ _-]?key|secret[ _-]?key|client[ _-]?secret"
-    "|encryption[ _-]?key|credentials?|密码|密碼|口令|密钥|令牌"
+    *("password", "passwd", "pwd", "passphrase", "secret", "token", "api key", "access key"),
+    *("account key", "auth key", "private key", "secret key", "client secret", "encryption key"),
+    *("credential", "credentials", "密码", "密碼", "口令", "密钥", "令牌"),
+)
+_TELEGRAM_ANCHOR = "[0-9]{8}:AA"
+_WORDS = Words((*_BEGINNINGS, *_NAMES), whole=False)
+_BEGINNINGS_SET = frozenset(_BEGINNINGS)
+ANCHOR = "|".join(
+    [
+        *(re.escape(beginning) for beginning in _BEGINNINGS),
+        *(_TELEGRAM_ANCHOR, "PRIVATE KEY"),
+        rf"(?i:{words_source(_NAMES)})[^\n]{{0,32}}[:=： 为是]",
+    ]
 )
 # What stands between the name and the value: `_PROD"] = "`.
 _ASSIGNED = re.compile(
@@ -77,9 +93,6 @@ _ABOUT = re.compile(
     "(?:version|names?|counts?|length|files?|path|dir|url|uri|ids?|type|hint|policy|age|expiry|size)\\Z",
     re.IGNORECASE,
 )
-_BEARER = re.compile(r"(?<![\w])(?:Bearer|Basic) {1,2}(?P<value>[0-9A-Za-z._~+/=-]{16,1000})")
-_NAMED = f"(?i:{_NAMES})"
-ANCHOR = rf"{_PREFIX_ANCHOR}|(?i:{_NAMES})[^\n]{{0,32}}[:=： 为是]|Bearer |Basic "
 _WORD = re.compile("[A-Za-z]{0,20}[0-9]{0,4}")
 _CODE = re.compile(r"[$%]|\.\.|::|//|->|^[./~\\]|^[A-Za-z_]+(?:\.[A-Za-z_]+)+$|^[A-Za-z_-]+$")
 
@@ -87,31 +100,43 @@ _CODE = re.compile(r"[$%]|\.\.|::|//|->|^[./~\\]|^[A-Za-z_]+(?:\.[A-Za-z_]+)+$|^
 def secret_spans(text: str, config: Pii) -> Iterator[tuple[int, int]]:
     """Private keys, tokens of known form, values that a name calls secret."""
     yield from _pem_spans(text)
-    for match in _JWT.finditer(text):
-        if _is_jwt_header(match[1]):
-            yield match.span()
-    for match in _TOKEN.finditer(text):
+    for match in _TELEGRAM.finditer(text):
         yield match.span()
-    for match in _WEAK_TOKEN.finditer(text):
-        if looks_drawn(match[0][3:], num_least=20):
-            yield match.span()
-    yield from _named_spans(text)
-
-
-def _named_spans(text: str) -> Iterator[tuple[int, int]]:
-    """Values that a name before them calls secret."""
     done = 0
-    for start, end in re2.spans(text, _NAMED):
-        match = _ASSIGNED.match(text, end) if start >= done else None
-        if not match or _ABOUT.search(match["more"]):
+    for start, end, word in sorted(_WORDS.find(text)):
+        if start < done:
             continue
-        value = match["value"].rstrip(".:!?")
-        if not _CODE.search(value) and looks_drawn(value, num_least=8):
-            done = match.start("value") + len(value)
-            yield match.start("value"), done
-    for match in _BEARER.finditer(text):
-        if looks_drawn(match["value"], num_least=16):
-            yield match.span("value")
+        is_token = word in _BEGINNINGS_SET
+        found = _token_span(text, start) if is_token else _value_span(text, end)
+        if found:
+            done = found[1]
+            yield found
+
+
+def _token_span(text: str, start: int) -> tuple[int, int] | None:
+    """The token that begins at `start`, if no longer word does."""
+    if _IN_WORD.match(text[start - 1 : start] if start else ""):
+        return None
+    if match := _TOKEN.match(text, start):
+        return match.span()
+    if (match := _WEAK_TOKEN.match(text, start)) and looks_drawn(match[0][3:], num_least=20):
+        return match.span()
+    if (match := _JWT.match(text, start)) and _is_jwt_header(match[1]):
+        return match.span()
+    if (match := _BEARER.match(text, start)) and looks_drawn(match["value"], num_least=16):
+        return match.span("value")
+    return None
+
+
+def _value_span(text: str, end: int) -> tuple[int, int] | None:
+    """The value after a name of a secret that ends at `end`."""
+    match = _ASSIGNED.match(text, end)
+    if not match or _ABOUT.search(match["more"]):
+        return None
+    value = match["value"].rstrip(".:!?")
+    if _CODE.search(value) or not looks_drawn(value, num_least=8):
+        return None
+    return match.start("value"), match.start("value") + len(value)
 
 
 def _pem_spans(text: str) -> Iterator[tuple[int, int]]:
