@@ -13,6 +13,8 @@ from collections.abc import Sequence
 import phonenumbers
 
 _SEPARATORS = re.compile(r"[\s().,/_\u00b7\u2010-\u2015-]+")
+_SPELLED_AT = re.compile(r" ?[\[({<]? ?\bat\b ?[\])}>]? ?", re.IGNORECASE)
+_SPELLED_DOT = re.compile(r" ?[\[({<] ?(?:dot|\.) ?[\])}>] ?| dot ", re.IGNORECASE)
 _HEXADECIMAL = re.compile("[^0-9a-f]+")
 
 
@@ -22,7 +24,9 @@ def normal_form(kind: str, value: str, regions: Sequence[str]) -> str:
     `regions` (ISO 3166-1) are where telephone numbers without a country code are looked up.
     """
     seen = visible(value)
-    if kind == "email":
+    if kind in ("email", "email_spelled"):
+        if kind == "email_spelled":
+            seen = _SPELLED_DOT.sub(".", _SPELLED_AT.sub("@", seen, count=1))
         local, _, domain = seen.replace("%40", "@").rpartition("@")
         return f"{local}@{domain.lower()}"
     if kind in ("ipv4", "ipv6"):
@@ -32,8 +36,8 @@ def normal_form(kind: str, value: str, regions: Sequence[str]) -> str:
             return seen.lower()
     if kind == "mac":
         return _HEXADECIMAL.sub("", seen.lower())
-    if kind == "phone":
-        number = parsed_phone(seen, regions)
+    if kind in ("phone", "cn_mobile"):
+        number = parsed_phone(seen, ("CN",) if kind == "cn_mobile" else regions)
         if number is not None:
             return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
         return re.sub("[^0-9]", "", seen)

@@ -79,7 +79,7 @@ SHOWN = {
         *(rf"{re.escape(network)}[0-9]{{1,3}}" for network in _NETWORKS),
         "2001:db8:[0-9a-f:]+",
     ),
-    "mac": ("(?i:00[:-]00[:-]5e[:-]00[:-]53[:-][0-9a-f]{2})",),
+    "mac_address": ("(?i:00[:-]00[:-]5e[:-]00[:-]53[:-][0-9a-f]{2})",),
     "phone": (r"[+(]*[0-9][-0-9 ().]{2,12}555[-. ]?01[0-9]{2}",),
     "card": (r"9999[ -]?99[0-9][0-9 -]{6,14}[0-9]",),
     "us_ssn": (r"000[- ]?[0-9]{2}[- ]?[0-9]{4}",),
@@ -145,7 +145,7 @@ def _email(value: str, draw: Draw) -> str:
     name = f"{_FIRST[draw(len(_FIRST))]}.{_LAST[draw(len(_LAST))]}"
     domain = _DOMAINS[draw(len(_DOMAINS))]
     number = _digits(3, draw)
-    at = "@" if "@" in value else "%40"
+    at = "%40" if "%40" in value and "@" not in value else "@"
     return f"{name}{number}{_check(name + number + domain)}{at}{domain}"
 
 
@@ -218,6 +218,7 @@ def _laid_out(value: str, content: str) -> str:
 
 _MAKERS: dict[str, Callable[[str, Draw], str | None]] = {
     "email": _email,
+    "email_spelled": _email,
     "ipv4": _ipv4,
     "ipv6": _ipv6,
     "mac": _mac,
