@@ -13,13 +13,13 @@ from dataprep.config_pii import Pii
 from dataprep.pii import (
     addresses,
     disguise,
+    keys,
     mail,
     national,
-    numbers,
+    payment,
     persons,
     phone,
     rules,
-    secrets,
     wallets,
 )
 
@@ -54,19 +54,19 @@ _KINDS = (
     Kind("credentials", "credentials", addresses.CREDENTIALS_ANCHOR, addresses.credentials_spans),
     Kind("email", "email", mail.ANCHOR, mail.email_spans),
     Kind("email_spelled", "email", mail.SPELLED_ANCHOR, mail.spelled_spans),
-    Kind("secret", "secret", secrets.ANCHOR, secrets.secret_spans),
+    Kind("secret", "secret", keys.ANCHOR, keys.secret_spans),
     Kind("crypto_wallet", "crypto_wallet", wallets.ANCHOR, wallets.wallet_spans),
     Kind("mac", "mac_address", addresses.MAC_ANCHOR, addresses.mac_spans),
     Kind("ipv6", "ip_address", addresses.IPV6_ANCHOR, addresses.ipv6_spans),
     Kind("ipv4", "ip_address", addresses.IPV4_ANCHOR, addresses.ipv4_spans),
-    Kind("iban", "iban", numbers.IBAN_ANCHOR, numbers.iban_spans),
+    Kind("iban", "iban", payment.IBAN_ANCHOR, payment.iban_spans),
     Kind("cn_id", "cn_id", persons.CN_ID_ANCHOR, persons.cn_id_spans),
     Kind("cn_id_pattern", "cn_id_pattern", persons.CN_ID_ANCHOR, persons.cn_id_pattern_spans),
     Kind("us_ssn", "us_ssn", persons.SSN_ANCHOR, persons.ssn_spans),
     Kind("cn_mobile", "phone", phone.CN_MOBILE_ANCHOR, phone.cn_mobile_spans),
     Kind("national_id", "national_id", national.NATIONAL_ANCHOR, national.national_spans),
     Kind("passport", "passport", persons.PASSPORT_ANCHOR, persons.passport_spans),
-    Kind("card", "card", numbers.CARD_ANCHOR, numbers.card_spans),
+    Kind("card", "card", payment.CARD_ANCHOR, payment.card_spans),
     Kind("phone", "phone", phone.ANCHOR, phone.phone_spans),
 )
 # Where two kinds claim the same characters, the first one has them. A value with a disguised

@@ -32,6 +32,7 @@ RIGHT = r"(?![0-9A-Za-z_])(?![-.,/+][0-9])"
 BEFORE_CHARACTERS, AFTER_CHARACTERS = 48, 24
 
 _GENERIC = frozenset(GENERIC_WORDS)
+_GENERIC_KEY = ""
 _ALL_WORDS = (*GENERIC_WORDS, *(word for row in NATIONAL_IDS for word in row.words))
 _WORDS = Words(_ALL_WORDS)
 # The shortest shape has a digit with four more characters after it.
@@ -68,24 +69,33 @@ def national_spans(text: str, config: Pii) -> Iterator[tuple[int, int]]:
 
 def _named_spans(text: str, rows: tuple[NationalId, ...]) -> Iterator[tuple[int, int]]:
     by_word = _rows_by_word(rows)
-    done = dict.fromkeys(rows, 0)
+    done: dict[tuple[NationalId, ...], int] = {}
     for start, end, word in sorted(_WORDS.find(text)):
-        own = by_word.get(word)
-        # A generic word speaks of what follows it only.
-        left = end if own is None else max(0, start - AFTER_CHARACTERS)
+        generic = word in _GENERIC
+        named = by_word[_GENERIC_KEY if generic else word]
+        # A generic word speaks of what follows it only. What two words have in common is looked at
+        # once, so that the time stays linear.
+        left = max(end if generic else start - AFTER_CHARACTERS, done.get(named, 0))
         right = min(len(text), end + BEFORE_CHARACTERS)
-        if not _SOME_NUMBER.search(text, left, right):
+        if not named or not _SOME_NUMBER.search(text, left, right):
             continue
-        for row in [row for row in rows if not row.own_words_only] if own is None else own:
-            # What two words have in common is looked at once, so that the time stays linear.
-            for match in _pattern(row).finditer(text, max(left, done[row]), right):
-                done[row] = match.end()
-                if match.end() == right and not ends(text, right):
-                    continue  # it goes on beyond the window
-                telephone = named_before(text[max(0, match.start() - 24) : match.start()])
-                if not telephone and is_valid(row, match[0], named=True):
-                    yield match.span()
-            done[row] = max(done[row], end)
+        done[named] = end
+        for match in _any_pattern(named).finditer(text, left, right):
+            found = _named_end(text, match.start(), right, named)
+            if found:
+                done[named] = max(found, end)
+                yield match.start(), found
+
+
+def _named_end(text: str, start: int, right: int, rows: tuple[NationalId, ...]) -> int:
+    """The end of a number of one of `rows` that begins at `start`; 0 if there is none."""
+    if named_before(text[max(0, start - 24) : start]):
+        return 0  # a telephone number
+    for row in rows:
+        match = _pattern(row).match(text, start, right)
+        if match and (match.end() < right or ends(text, right)) and is_valid(row, match[0], True):
+            return match.end()
+    return 0
 
 
 def ends(text: str, place: int) -> bool:
@@ -100,9 +110,10 @@ def _rows(names: tuple[str, ...]) -> tuple[NationalId, ...]:
 
 @functools.cache
 def _rows_by_word(rows: tuple[NationalId, ...]) -> dict[str, tuple[NationalId, ...]]:
-    """The rows that each word speaks of; a generic word, which is not in here, of all."""
-    words = {word for row in NATIONAL_IDS for word in row.words if word not in _GENERIC}
-    return {word: tuple(row for row in rows if word in row.words) for word in words}
+    """The rows that each word speaks of; `_GENERIC_KEY`: those that generic words speak of."""
+    words = {word for row in NATIONAL_IDS for word in row.words}
+    named = {word: tuple(row for row in rows if word in row.words) for word in words}
+    return {**named, _GENERIC_KEY: tuple(row for row in rows if not row.own_words_only)}
 
 
 @functools.cache
@@ -114,8 +125,8 @@ def _pattern(row: NationalId) -> re.Pattern[str]:
 
 @functools.cache
 def _any_pattern(rows: tuple[NationalId, ...]) -> re.Pattern[str]:
-    """What one of the rows that stand alone has the shape of; they have no `~`."""
-    shapes = "|".join(row.shape for row in rows)
+    """What has the shape of one of the rows; separators may differ within a number."""
+    shapes = "|".join(row.shape.replace("~", "[-. ]?") for row in rows)
     return re.compile(f"{LEFT}(?:{shapes}){RIGHT}", re.ASCII)
 
 

@@ -74,17 +74,18 @@ _PROVINCES = frozenset(
 
 
 def cn_id_spans(text: str, config: Pii) -> Iterator[tuple[int, int]]:
-    """Chinese resident ids of 18 digits: checksum, birth date and county."""
+    """Chinese resident ids of 18 digits: checksum, birth date and province.
+
+    The register of counties is not asked: it has not all that ever were.
+    """
     for match in _CN_ID.finditer(text):
-        if _is_resident_id(match[0]):
+        number = match[0].upper()
+        if stdnum.cn.ric.calc_check_digit(number) == number[-1] and _has_cn_form(number):
             yield match.span()
 
 
-def _is_resident_id(number: str) -> bool:
-    try:
-        return bool(stdnum.cn.ric.is_valid(number))
-    except LookupError:  # python-stdnum 2.2 has provinces without a county in its register
-        return False
+def _has_cn_form(number: str) -> bool:
+    return number[:2] in _PROVINCES and _is_date(number[6:14])
 
 
 def cn_id_pattern_spans(text: str, config: Pii) -> Iterator[tuple[int, int]]:
@@ -94,7 +95,7 @@ def cn_id_pattern_spans(text: str, config: Pii) -> Iterator[tuple[int, int]]:
     """
     for match in _CN_ID.finditer(text):
         named = _CN_ID_WORDS.search(around(text, *match.span())[0])
-        if _is_date(match[0][6:14]) and (named or match[0][:2] in _PROVINCES):
+        if _has_cn_form(match[0]) or (named and _is_date(match[0][6:14])):
             yield match.span()
     for match in _CN_ID_SHORT.finditer(text):
         named = _CN_ID_WORDS.search(around(text, *match.span())[0])

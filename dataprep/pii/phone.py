@@ -49,7 +49,7 @@ _PAIRS = re.compile(r"0[0-9](?:\.[0-9]{2}){4}")
 
 CN_MOBILE_ANCHOR = "1[3-9][0-9][- ]?[0-9]{4}[- ]?[0-9]{4}"
 _CN_MOBILE = re.compile(
-    r"1(?<![0-9A-Za-z_.,/-]1)[3-9][0-9](?:[0-9]{8}|([- ])[0-9]{4}\1[0-9]{4})"
+    r"1(?<![0-9A-Za-z_.,/+-]1)[3-9][0-9](?:[0-9]{8}|([- ])[0-9]{4}\1[0-9]{4})"
     r"(?![0-9A-Za-z_]|[-.,/][0-9])"
 )
 _CN_CODE = re.compile(r"(?<![0-9A-Za-z_.,/-])(?:\(?\+|00)86\)?[- ]?\Z")
@@ -105,6 +105,8 @@ def phone_span(
     international = number.lstrip("(").startswith("+")
     if not (international or likely or _could_stand_alone(number, before + after)):
         return None
+    if likely and len(groups) > 1 and len(digits) <= 11 and not international:
+        return 0, len(candidate)
     found = _valid_span(candidate, before + after, regions, named, likely)
     if found:
         return found

@@ -43,7 +43,7 @@ _LEADS_TO = re.compile(
 )
 # "my number is 555 0199": enough for digits in groups, not for a plain number.
 _NUMBER_IS = re.compile(r"(?<![<\w])numbers?(?: (?:is|was|are))?[ :]{1,3}\Z", re.IGNORECASE)
-_CLAUSES = re.compile("[\n;{}=]")
+_CLAUSES = re.compile("[\n;{}=]|[,.!?] ")
 _SPOKEN_CHINESE = re.compile("联系|聯繫|致[电電]|[拨撥]打|来电|咨询|短信")
 # Other things that are called numbers.
 _OTHER = re.compile(

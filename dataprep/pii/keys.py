@@ -46,7 +46,7 @@ _PREFIXED = (
 _TOKEN = re.compile(f"(?:{'|'.join(_PREFIXED)}){_RIGHT}")
 # Prefixes that words have as well (`sk-spinner-double-bounce`): the rest must look drawn by chance.
 _WEAK_TOKEN = re.compile(f"sk-[0-9A-Za-z_-]{{20,250}}{_RIGHT}")
-_IN_WORD = re.compile("[0-9A-Za-z_]")
+_IN_WORD = re.compile("[0-9A-Za-z_-]")
 _TELEGRAM = re.compile(f"[0-9](?<![0-9A-Za-z_][0-9])[0-9]{{7,9}}:AA[0-9A-Za-z_-]{{33}}{_RIGHT}")
 _JWT = re.compile(r"(eyJ[0-9A-Za-z_-]{8,1000})\.eyJ[0-9A-Za-z_-]{8,4000}\.[0-9A-Za-z_-]{0,1000}")
 _BEARER = re.compile("(?:Bearer|Basic) {1,2}(?P<value>[0-9A-Za-z._~+/=-]{16,1000})")
