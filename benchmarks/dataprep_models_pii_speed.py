@@ -1,9 +1,9 @@
 """Figures of the speed of finding and replacing personal data, one core, one process after another.
 
 Against datatrove's PIIFormatter, which runs in an environment of its own
-(`benchmarks.dataprep_rules` makes it) on the same documents: rounds alternate, ratios are of medians
-of five after a warm-up that compiles. Rates of megabytes are judged by the processor's time, which
-is the clock's where a core is free: the work takes one thread. Both are printed.
+(`benchmarks.dataprep_rules` makes it) on the same documents: rounds alternate, ratios are of
+medians of five after a warm-up that compiles. Rates of megabytes are judged by the processor's
+time, which is the clock's where a core is free: the work takes one thread. Both are printed.
 """
 
 import json
@@ -82,7 +82,7 @@ def against_datatrove(name: str) -> tuple[dict[str, Any], float, bool]:
     """Documents of 3.2 KB a second, e-mail and IP, over those of datatrove's PIIFormatter.
 
     Both replace e-mail addresses and public IPv4 addresses; this step IPv6 too, in `url` and `meta`
-    as well, and counts. The ratio with mode substitute, which is what the other does, is the figure.
+    as well, and counts. The figure is that of mode substitute, which is what the other does.
     """
     chosen = _cut(name, _DOCUMENTS)
     table = table_of(chosen)

@@ -9,14 +9,16 @@ from typing import Any
 
 import phonenumbers
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import stdnum.iban
 import stdnum.luhn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataprep import report_pii
+from dataprep import report_pii, run
 from dataprep.config_pii import Pii
+from dataprep.explain import explain
 from dataprep.pii import modes
 from dataprep.pii.kinds import KINDS, PLACEHOLDERS, find
 from dataprep.pii.normal_form import normal_form
@@ -25,6 +27,7 @@ from dataprep.pii.replace import MARK
 from dataprep.pii.substitutes import is_substitute, substitute
 from dataprep.step import apply_chain
 from launch.errors import UserError
+from launch.recipe import Recipe
 
 KEY = b"a key of more than sixteen bytes"
 # One text for each kind, and the kind that has the value in it.
@@ -376,3 +379,48 @@ def test_every_kind_has_an_example_or_needs_a_recipe() -> None:
         "cn_id_pattern",
         "passport",
     }
+
+
+def recipe(folder: Path, **pii: Any) -> Recipe:
+    source = {"name": "s", "kind": "jsonl", "paths": [f"{folder}/*.jsonl"]}
+    dataprep = {"pii": pii, "presets": [], "languages": []}
+    tables = {"run": {"root": str(folder / "out")}, "sources": [source], "dataprep": dataprep}
+    return Recipe.from_dict(tables)
+
+
+def test_a_run_refuses_before_it_reads(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"text": "mail jane@site.de"}\n')
+    for pii, message in (
+        ({"modes": {"emial": "drop"}}, "unknown kind"),
+        ({"mode": "hash", "hash_key_file": str(tmp_path / "none")}, "a file that holds a key"),
+    ):
+        for refusing in (run.check, lambda chosen: run.find_inputs(chosen, write=False)):
+            with pytest.raises(UserError, match=message):
+                refusing(recipe(tmp_path, **pii))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_a_run_with_hashes_names_its_key_nowhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ray_session: object
+) -> None:
+    lines = [f'{{"text": "mail jane@site.de, {number} of them"}}' for number in range(3)]
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pii.key").write_bytes(KEY)
+    chosen = recipe(tmp_path, modes={"email": "hash"}, hash_key_file="pii.key")
+    manifest = run.run(chosen)
+    assert manifest is not None
+    written = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    table = pa.concat_tables([pq.read_table(path) for path in written if "kept" in str(path)])
+    marks = {mark for text in table["text"].to_pylist() for mark in MARK.findall(text)}
+    assert len(marks) == 1
+    for path in written:
+        content = path.read_bytes()
+        assert KEY not in content, path
+        assert b"jane@site" not in content, path
+    (tmp_path / "pii.key").write_bytes(KEY[::-1])
+    with pytest.raises(UserError, match=r"dataprep\.pii key"):
+        run.run(chosen)
+    told = explain(chosen.documents, table["id"][0].as_py())
+    assert "1 email replaced" in told
