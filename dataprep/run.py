@@ -120,6 +120,7 @@ def find_inputs(recipe: Recipe, *, write: bool) -> list[Input]:
     from dataprep.pii import modes as pii_modes
 
     pii_modes.check(recipe.dataprep.pii)
+    keys = pii_modes.key_inputs(recipe.dataprep.pii, side_files.PREFIX)
     survivors.check(recipe.dataprep, recipe.sources)
     indexes = indexed.inputs(indexed.find_indexes(recipe.dataprep, recipe.sources))
     with digest_cache(recipe.documents, write=write) as cache:
@@ -131,8 +132,7 @@ def find_inputs(recipe: Recipe, *, write: bool) -> list[Input]:
             inputs.append(Input(f"{side_files.PREFIX}{path}", cache.digest(path)))
         for path in decontamination_items.files(recipe.dataprep.decontamination):
             inputs.append(Input(f"{decontamination_items.PREFIX}{path}", cache.digest(path)))
-    inputs += pii_modes.key_inputs(recipe.dataprep.pii, side_files.PREFIX)
-    return inputs + indexes
+    return inputs + keys + indexes
 
 
 def build(recipe: Recipe, inputs: list[Input]) -> Manifest:
