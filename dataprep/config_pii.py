@@ -64,6 +64,7 @@ class Pii(Model):
     kinds: tuple[KindName, ...] = (
         "credentials",
         "email",
+        "email_spelled",
         "secret",
         "crypto_wallet",
         "mac",

@@ -49,7 +49,7 @@ _WEAK_TOKEN = re.compile(f"sk-[0-9A-Za-z_-]{{20,250}}{_RIGHT}")
 _IN_WORD = re.compile("[0-9A-Za-z_-]")
 _TELEGRAM = re.compile(f"[0-9](?<![0-9A-Za-z_][0-9])[0-9]{{7,9}}:AA[0-9A-Za-z_-]{{33}}{_RIGHT}")
 _JWT = re.compile(r"(eyJ[0-9A-Za-z_-]{8,1000})\.eyJ[0-9A-Za-z_-]{8,4000}\.[0-9A-Za-z_-]{0,1000}")
-_BEARER = re.compile("(?:Bearer|Basic) {1,2}(?P<value>[0-9A-Za-z._~+/=-]{16,1000})")
+_BEARER = re.compile("(?:Bearer|Authorization: Basic) {1,2}(?P<value>[0-9A-Za-z._~+/=-]{16,1000})")
 _PEM_BEGIN = re.compile(r"-----BEGIN (?:[A-Z0-9]{1,12} ){0,3}PRIVATE KEY(?: BLOCK)?-----")
 _PEM_END = re.compile(r"-----END (?:[A-Z0-9]{1,12} ){0,3}PRIVATE KEY(?: BLOCK)?-----")
 # An armoured key of 16,384 bits has 13,000 characters.
@@ -66,7 +66,7 @@ _BEGINNINGS = (
     *("AIza", "GOCSPX-", "ya29.", "sk_live_", "sk_test_", "rk_live_", "rk_test_", "whsec_"),
     *("npm_", "pypi-AgE", "hf_", "SG.", "dop_v1_", "doo_v1_", "dor_v1_"),
     *("shpat_", "shpca_", "shppa_", "shpss_", "dapi", "AGE-SECRET-KEY-1", "LTAI", "AKID"),
-    *("sk-", "eyJ", "Bearer ", "Basic "),
+    *("sk-", "eyJ", "Bearer ", "Authorization: Basic "),
 )
 _NAMES = (
     *("password", "passwd", "pwd", "passphrase", "secret", "token", "api key", "access key"),
@@ -80,7 +80,8 @@ ANCHOR = "|".join(
     [
         *(re.escape(beginning) for beginning in _BEGINNINGS),
         *(_TELEGRAM_ANCHOR, "PRIVATE KEY"),
-        rf"(?i:{words_source(_NAMES)})[^\n]{{0,32}}[:=： 为是]",
+        rf"(?i:{words_source(_NAMES)})[0-9A-Za-z_-]{{0,24}}[\"'`\])]{{0,2}}[ \t]{{0,4}}"
+        r"(?::=|=>|[:=：]|is|为|是)[ \t]{0,4}[\"'`]?[^\s\"'`<>(){}\[\],;，。；]{8}",
     ]
 )
 # What stands between the name and the value: `_PROD"] = "`.

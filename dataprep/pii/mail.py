@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataprep.config_pii import Pii
 
 ANCHOR = "@|%40"
-SPELLED_ANCHOR = r"(?i:[ \[({<_-]at[ \])}>_-])"
+SPELLED_ANCHOR = r"(?i:[\[({<] ?at ?[\])}>]| at [0-9a-z-]{1,63}(?: dot | ?[\[({<] ?(?:dot|\.)))"
 
 # File names and unit names that have the shape of an e-mail address: `logo@2x.png`,
 # `getty@tty1.service`. None of these endings is a top-level domain of the root zone (2026-11-21).

@@ -87,7 +87,7 @@ NATIONAL_IDS = (
         "AHV|AVS|ahv-nummer",
         stands_alone=True,
     ),
-    _row("cl_rut", "cl.rut", rf"{_D}{{1,2}}\.?{_D}{{3}}\.?{_D}{{3}}-[0-9Kk]", "RUT|RUN"),
+    _row("cl_rut", "cl.rut", rf"{_D}{{1,2}}\.?{_D}{{3}}\.?{_D}{{3}}-[0-9Kk]", "RUT|rol único"),
     _row("co_nit", "co.nit", rf"{_D}{{3}}\.?{_D}{{3}}\.?{_D}{{3}}-{_D}", "NIT|cédula|cedula"),
     _row("cz_rc", "cz.rc", f"{_D}{{6}}/{_D}{{3,4}}|{_D}{{10}}", "rodné číslo|rodne cislo|rč"),
     _row(
@@ -119,7 +119,12 @@ NATIONAL_IDS = (
         f"[1-478] ?{_D}{{2}} ?{_D}{{2}} ?[0-9][0-9AB] ?{_D}{{3}} ?{_D}{{3}} ?{_D}{{2}}",
         "sécurité sociale|NIR|insee",
     ),
-    _row("fr_tax", "fr.nif", f"[0-3]{_D} ?{_D}{{2}} ?{_D}{{3}} ?{_D}{{3}} ?{_D}{{3}}", "SPI"),
+    _row(
+        "fr_tax",
+        "fr.nif",
+        f"[0-3]{_D} ?{_D}{{2}} ?{_D}{{3}} ?{_D}{{3}} ?{_D}{{3}}",
+        "numéro fiscal|référence fiscale",
+    ),
     _row("gb_nhs", "gb.nhs", f"{_D}{{3}}~{_D}{{3}}~{_D}{{4}}", "NHS|national health service"),
     _row(
         "gb_nino",
@@ -139,7 +144,7 @@ NATIONAL_IDS = (
         "in_aadhaar",
         "in_.aadhaar",
         f"[2-9]{_D}{{3}}~{_D}{{4}}~{_D}{{4}}",
-        "aadhaar|aadhar|uidai|UID|आधार",
+        "aadhaar|aadhar|uidai|आधार",
     ),
     _row(
         "in_pan",
@@ -155,7 +160,7 @@ NATIONAL_IDS = (
         "it.codicefiscale",
         "[A-Za-z]{6}[0-9LMNP-Vlmnp-v]{2}[A-EHLMPR-Ta-ehlmpr-t][0-9LMNP-Vlmnp-v]{2}"
         "[A-Za-z][0-9LMNP-Vlmnp-v]{3}[A-Za-z]",
-        "codice fiscale|fiscal code|CF",
+        "codice fiscale|fiscal code|cod. fisc.",
         stands_alone=True,
         shape_is_enough=True,
     ),
@@ -180,7 +185,7 @@ NATIONAL_IDS = (
         "mx_rfc",
         "mx.rfc",
         f"[A-ZÑ&]{{3,4}}-?{_D}{{2}}{_MONTH}{_DAY}-?[0-9A-Z]{{2}}[0-9A]",
-        "RFC",
+        "registro federal|clave RFC|RFC mexicano|su RFC|mi RFC",
     ),
     _row("my_nric", "my.nric", f"{_D}{{2}}{_MONTH}{_DAY}-?{_D}{{2}}-?{_D}{{4}}", "nric|mykad"),
     _row(
@@ -245,13 +250,13 @@ NATIONAL_IDS = (
         "us_routing",
         "us.rtn",
         "(?:0[0-9]|1[0-2]|2[1-9]|3[0-2]|6[1-9]|7[0-2]|80)" + f"{_D}{{2}}~{_D}{{4}}~{_D}",
-        "ABA|routing|routing number|RTN",
+        "ABA|routing number|routing no|routing transit|RTN",
     ),
     _row(
         "za_id",
         "za.idnr",
         f"{_D}{{2}}{_MONTH}{_DAY} ?{_D}{{4}} ?[01]{_D}{{2}}",
-        "south african id|sa id|rsa id",
+        "south african id|rsa id|SA ID number",
     ),
     _row(
         "de_id_card",

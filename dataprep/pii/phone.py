@@ -92,7 +92,7 @@ def phone_span(
     number = _EXTENSION.split(candidate)[0]
     groups = re.findall("[0-9]+", number)
     digits = "".join(groups)
-    if not 7 <= len(digits) <= 17 or _DATE.match(number):
+    if not 7 <= len(digits) <= 17 or _DATE.match(number.lstrip("(")):
         return None
     if other_number_before(before) or _CLOCK_BEFORE.search(before[-3:]):
         return None
@@ -163,8 +163,8 @@ def _could_stand_alone(candidate: str, around: str) -> bool:
     separators = set(re.sub("[0-9]", "", candidate.strip("()")))
     if len(groups) == 1:
         return bool(MOBILE.fullmatch(groups[0]) and HAN.search(around))
-    if "/" in separators:
-        return False  # fractions, paths
+    if "/" in separators or ". " in candidate:
+        return False  # fractions, paths, "pages 205-206. 1804"
     if separators <= set(" \u00a0"):
         return groups[0].startswith("0") and len(groups[0]) >= 3  # else, columns of a table
     return len(groups) >= 3 or ")" in separators
