@@ -1,11 +1,14 @@
 """What a recipe says about personal data: a frozen model without a heavy import."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from dataprep.pii.national_table import NATIONAL_ID_NAMES
 from launch.config import Model
+from launch.errors import UserError
+
+Mode = Literal["placeholder", "hash", "substitute", "drop", "off"]
 
 KindName = Literal[
     "credentials",
@@ -44,8 +47,20 @@ class PiiRule(Model):
 class Pii(Model):
     """Table `[dataprep.pii]`: personal data in text, url and meta of every document."""
 
-    mode: Literal["placeholder", "off"] = "placeholder"
-    """placeholder: a mark of its kind stands where each finding was; off: nothing is looked for."""
+    mode: Mode = "placeholder"
+    """What is done with a finding. placeholder: a mark of its kind; hash: a mark with a keyed hash;
+    substitute: a value of its kind that is nobody's; drop: a mark, and the document is dropped;
+    off: it is not looked for."""
+    modes: dict[str, Mode] = Field(default_factory=dict)
+    """By kind, a mode in the place of that for all."""
+    findings_max: int | None = Field(None, ge=0)
+    """Most findings, of all kinds together, of a document that is kept; unset: any number."""
+    hash_key_file: str | None = None
+    """For mode hash: path of the file that holds the key, 16 bytes or more."""
+    hash_key_variable: str | None = None
+    """For mode hash: name of the environment variable that holds the key, in its stead."""
+    substitute_seed: int = Field(0, ge=0, lt=2**63)
+    """For mode substitute: another seed chooses other substitutes."""
     kinds: tuple[KindName, ...] = (
         "credentials",
         "email",
@@ -85,3 +100,16 @@ class Pii(Model):
                 known = ", ".join(NATIONAL_ID_NAMES)
                 raise ValueError(f"names of national numbers, not '{name}'; known: all, {known}")
         return names
+
+    @model_validator(mode="after")
+    def _check_key(self) -> Self:
+        named = [self.hash_key_file is not None, self.hash_key_variable is not None]
+        hashed = "hash" in (self.mode, *self.modes.values())
+        if all(named) or (hashed and not any(named)):
+            raise UserError(
+                "dataprep.pii.hash_key_file",
+                "two places of the key" if all(named) else "no key, with a mode 'hash'",
+                "one of hash_key_file and hash_key_variable",
+                "a key: head -c 32 /dev/urandom | base64 > pii.key",
+            )
+        return self

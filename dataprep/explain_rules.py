@@ -12,6 +12,8 @@ import numpy as np
 import pyarrow as pa
 
 from dataprep.config import Dataprep
+from dataprep.pii.kinds import PLACEHOLDERS
+from dataprep.pii.modes import dropping
 from dataprep.rules import STOP_WORDS, judged_rows, judgements
 from dataprep.stop_words import languages_with_stop_words, own_lists
 
@@ -35,6 +37,13 @@ def verdicts(row: Mapping[str, Any], config: Dataprep) -> Iterator[Verdict]:
         if foreign:
             yield Verdict("language.not_wanted", score, False, least, score >= least)
     yield from _presets(row, config)
+    for counted in dropping(config.pii):
+        found = row.get(f"pii_{counted}")
+        yield Verdict(f"pii.{counted}", found, False, 0.0, bool(found))
+    findings_max = config.pii.findings_max
+    if findings_max is not None:
+        total = sum(row.get(f"pii_{counted}") or 0 for counted in PLACEHOLDERS)
+        yield Verdict("pii.findings", total, False, findings_max, total > findings_max)
     if config.quality is not None:
         score, least = row.get("quality_score"), config.quality.threshold
         fails = score is not None and np.float32(score) < np.float32(least)

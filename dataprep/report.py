@@ -80,6 +80,10 @@ def build(
         "language_reasons": _nested(summary["language_groups"]),
         "edits": summary["edits"],
         "pii": summary["pii"],
+        "pii_samples": summary["pii_samples"],
+        "pii_modes": {
+            name: config.get("pii", {}).get(name) for name in ("mode", "modes", "findings_max")
+        },
         "contamination": summary["contamination"],
         "clusters": summary["clusters"],
         "histograms": summary["histograms"],

@@ -7,10 +7,11 @@ import html
 import re
 from collections.abc import Iterable, Sequence
 
-from dataprep.pii.kinds import PLACEHOLDERS
+from dataprep.pii.replace import MARK
 
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-_PLACEHOLDER = re.compile(f"({'|'.join(map(html.escape, PLACEHOLDERS.values()))})")
+# Angle brackets are escaped on the page.
+_MARK = re.compile(MARK.pattern.replace("<", "&lt;").replace(">", "&gt;"))
 
 
 def escape(value: object) -> str:
@@ -84,8 +85,8 @@ def details(title: str, about: str, body: str) -> str:
 
 
 def sampled(text: str) -> str:
-    """A document's text with the placeholders of personal data marked."""
-    return _PLACEHOLDER.sub(r"<mark>\1</mark>", escape(text))
+    """A document's text with the marks of personal data marked."""
+    return _MARK.sub(r"<mark>\g<0></mark>", escape(text))
 
 
 KEY = '<div class="key"><i class="kept"></i>kept<i class="dropped"></i>dropped</div>'

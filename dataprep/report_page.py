@@ -14,6 +14,7 @@ from dataprep import (
     report_contamination,
     report_duplicates,
     report_pieces,
+    report_pii,
     report_signals,
     report_tables,
 )
@@ -29,7 +30,7 @@ _SECTIONS = (
     ("duplicates", "Duplicates", report_duplicates.duplicates),
     ("pieces", "Pieces", report_pieces.pieces),
     ("audit", "Audit of duplicates", report_audit.audit),
-    ("pii", "Personal data", report_tables.pii),
+    ("pii", "Personal data", report_pii.pii),
     ("contamination", "Evaluation sets", report_contamination.contamination),
     ("classifiers", "Classifiers", report_tables.classifiers),
     ("signals", "Signals", report_signals.signals),

@@ -1,4 +1,4 @@
-"""The report's tables: funnel, rules, edits, sources, languages, personal data, classifiers.
+"""The report's tables: funnel, rules, edits, sources, languages, classifiers.
 
 In: the content of report.json (see `report.build`). Out: markup, whose every text is escaped.
 """
@@ -205,23 +205,6 @@ def _mix(languages: Mapping[str, Mapping[str, int]], key: str) -> str:
 def _more(names: list[Any], shown: int = _NAMES_MAX) -> str:
     more = len(names) - shown
     return f"<p>{count(more)} more in report.json.</p>" if more > 0 else ""
-
-
-def pii(report: Mapping[str, Any]) -> str:
-    """What was found and replaced."""
-    rows = [
-        row(
-            escape(kind).replace("_", " "),
-            f"#{count(found['findings'])}",
-            f"#{count(found['documents'])}",
-        )
-        for kind, found in report["pii"].items()
-    ]
-    intro = (
-        "<p>Found in text, address and metadata of all documents, dropped ones too, and replaced "
-        "by placeholders before anything was written.</p>"
-    )
-    return intro + table(("kind", "#replaced", "#documents"), rows)
 
 
 def classifiers(report: Mapping[str, Any]) -> str:

@@ -51,6 +51,9 @@ REPEATABLE = (
     "dataprep.thresholds",
     "dataprep.quality",
     "dataprep.toxicity",
+    "dataprep.pii.findings_max",
+    "dataprep.pii.mode",
+    "dataprep.pii.modes",
     "dataprep.decontamination",
     "dataprep.survivors",
     "dataprep.exact",
@@ -104,9 +107,10 @@ def check(recipe: "Recipe", *, write: bool) -> tuple[Manifest, list[Input]]:
             "a change of thresholds only, because this key decides what is read or edited", again,
         )  # fmt: skip
     if edited := _changed_steps(old, recipe.dataprep):
+        name = "pii.mode" if edited[0] == "pii" else "presets"
         raise UserError(
-            "dataprep.presets", f"presets with which the step {edited[0]} edits texts otherwise",
-            "presets that decide otherwise, and edit as before", again,
+            f"dataprep.{name}", f"values with which the step {edited[0]} edits texts otherwise",
+            "values that decide otherwise, and edit as before", again,
         )  # fmt: skip
     inputs = run.find_inputs(recipe, write=write)
     sources = (*(f"{source.name}:" for source in recipe.sources), PREFIX)

@@ -84,6 +84,7 @@ def check(recipe: Recipe) -> None:
     """What can be checked without reading the inputs. Raises `UserError`."""
     from dataprep import decontamination, indexed, read, shard, side_files, survivors
     from dataprep.models import labelled
+    from dataprep.pii import modes as pii_modes
 
     survivors.check(recipe.dataprep, recipe.sources)
     indexed.find_indexes(recipe.dataprep, recipe.sources)
@@ -91,6 +92,7 @@ def check(recipe: Recipe) -> None:
     side_files.side_files(recipe.dataprep)
     shard.step_names(recipe.dataprep)
     decontamination.check(recipe.dataprep)
+    pii_modes.load_key(recipe.dataprep.pii)
     for name, configured in _classifiers(recipe.dataprep).items():
         labelled.labelled_files(configured, f"dataprep.{name}")
 
@@ -115,7 +117,10 @@ def find_inputs(recipe: Recipe, *, write: bool) -> list[Input]:
     """
     from dataprep import decontamination_items, indexed, read, side_files, survivors
     from dataprep.models import labelled
+    from dataprep.pii import modes as pii_modes
 
+    pii_modes.check(recipe.dataprep.pii)
+    keys = pii_modes.key_inputs(recipe.dataprep.pii, side_files.PREFIX)
     survivors.check(recipe.dataprep, recipe.sources)
     indexes = indexed.inputs(indexed.find_indexes(recipe.dataprep, recipe.sources))
     with digest_cache(recipe.documents, write=write) as cache:
@@ -127,7 +132,7 @@ def find_inputs(recipe: Recipe, *, write: bool) -> list[Input]:
             inputs.append(Input(f"{side_files.PREFIX}{path}", cache.digest(path)))
         for path in decontamination_items.files(recipe.dataprep.decontamination):
             inputs.append(Input(f"{decontamination_items.PREFIX}{path}", cache.digest(path)))
-    return inputs + indexes
+    return inputs + keys + indexes
 
 
 def build(recipe: Recipe, inputs: list[Input]) -> Manifest:

@@ -36,6 +36,9 @@ def with_absolute_paths(config: Dataprep) -> Dataprep:
     if config.urls is not None:
         lists = {name: tuple(map(_absolute, paths)) for name, paths in _url_lists(config).items()}
         update["urls"] = config.urls.model_copy(update=lists)
+    if config.pii.hash_key_file is not None:
+        path = _absolute(config.pii.hash_key_file)
+        update["pii"] = config.pii.model_copy(update={"hash_key_file": path})
     own = config.decontamination
     sets = tuple(
         table.model_copy(update={"paths": tuple(map(_absolute, table.paths))}) for table in own.sets

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataprep import histogram, report_contamination, report_duplicates
+from dataprep import histogram, report_contamination, report_duplicates, report_pii
 from dataprep.contract import document_fields, iterate_tables
 
 KEPT = "kept"
@@ -94,6 +94,7 @@ def summarize_table(table: pa.Table) -> Summary:
             if found
         },
         "pii": pii,
+        "pii_samples": report_pii.samples(table),
         "contamination": report_contamination.tally(table),
         "clusters": report_duplicates.tally(table),
         "samples": _samples(table, groups),
@@ -205,6 +206,7 @@ def merge(parts: Sequence[Mapping[str, Any]]) -> Summary:
             together.sort(key=lambda sample: (sample["content_hash"], sample["id"]))
             wanted = SAMPLES_PER_GROUP.get(group, SAMPLES_PER_REASON)
             merged["samples"][group] = together[:wanted]
+    merged["pii_samples"] = report_pii.merge([part["pii_samples"] for part in parts])
     for name in ("samples", "histograms", "thresholds"):
         merged[name] = dict(sorted(merged[name].items()))
     return merged

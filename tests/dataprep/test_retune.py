@@ -85,6 +85,7 @@ CHANGES: dict[str, Tables] = {
     "strict": gopher(word_count_low=200, stop_words_low=5),
     "no rules, all languages": {"presets": [], "languages": []},
     "German": {"languages": ["de"], "presets": []},
+    "personal data": {"pii": {"modes": {"email": "drop"}, "findings_max": 0}},
     "jaccard": {"near_duplicates": {"jaccard": 0.95}},
     "bands": {"near_duplicates": {"bands": 20, "rows": 5}},
     "survivors": {
@@ -100,6 +101,7 @@ CHANGES: dict[str, Tables] = {
 NAMES = [
     "loose",
     *(pytest.param(name, marks=pytest.mark.slow) for name in ("strict", "German", "jaccard")),
+    pytest.param("personal data", marks=pytest.mark.slow),
     "no rules, all languages",
     pytest.param("no near-duplicates", marks=pytest.mark.slow),
     "bands",
