@@ -286,10 +286,9 @@ async def _ask_endpoint(
     num_requests = num_answered = 0
     seed = task.recipe.run.seed
     with progress("dataprep: annotate", len(unknown)) as advance:
-        async for outcome in annotator_endpoint.ask(unknown, task.annotator, task.where, seed):
+        outcomes = annotator_endpoint.ask(unknown, task.annotator, task.where, seed, cache)
+        async for outcome in outcomes:
             num_requests += outcome.num_requests
-            if outcome.content is not None:
-                cache.add([(outcome.key, outcome.content)])
             if outcome.reason is None:
                 num_answered += 1
             else:

@@ -69,11 +69,10 @@ def cut(text: str, characters_max: int) -> str:
     if len(text) <= characters_max:
         return text
     first = int(characters_max * (1 - _BOUNDARY_SHARE))
-    for place in range(characters_max, first, -1):
-        if text[place].isspace() or text[place - 1] in _SENTENCE_ENDS:
-            return text[:place]
-    place = characters_max
-    while place > 1 and unicodedata.combining(text[place]):
+    places = range(characters_max, first, -1)
+    ends = (p for p in places if text[p].isspace() or text[p - 1] in _SENTENCE_ENDS)
+    place = next(ends, characters_max)
+    while place > 0 and unicodedata.combining(text[place]):
         place -= 1
     return text[:place]
 

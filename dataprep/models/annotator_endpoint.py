@@ -26,6 +26,7 @@ import xxhash
 
 from dataprep.config_annotator import Annotator, AnnotatorExecution
 from dataprep.models.annotation_answers import MalformedError, read_endpoint
+from dataprep.models.answer_cache import AnswerCache
 from launch.errors import UserError
 
 _AGAIN = (408, 425, 429)
@@ -120,9 +121,9 @@ def endpoint_key(execution: AnnotatorExecution, where: str) -> str | None:
 
 
 async def ask(
-    questions: Sequence[Question], annotator: Annotator, where: str, seed: int
+    questions: Sequence[Question], annotator: Annotator, where: str, seed: int, cache: AnswerCache
 ) -> AsyncIterator[Outcome]:
-    """The outcome of each question, as soon as it is there, in the order of their ends.
+    """The outcome of each question, as soon as it is there and, if something was said, in `cache`.
 
     Raises UserError for what the next question would meet too: a key that is refused, a model or
     an address that is not there, a certificate that does not hold, a wait beyond the recipe's.
@@ -151,7 +152,11 @@ async def ask(
 
         async def work() -> None:
             for question in waiting:
-                await outcomes.put(await _outcome(asker, question))
+                outcome = await _outcome(asker, question)
+                if outcome.content is not None:
+                    # On the disk before anything can stop this.
+                    cache.add([(outcome.key, outcome.content)])
+                await outcomes.put(outcome)
 
         num_workers = min(execution.requests_at_once, len(questions))
         workers = [asyncio.create_task(work()) for _ in range(num_workers)]

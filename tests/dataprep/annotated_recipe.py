@@ -7,9 +7,18 @@ from typing import Any
 
 from launch.recipe import Recipe
 
-LONG = "tributary sediment hydrology evaporation watershed elevation discharge estuaries".split()
-SHORT = "buy now cheap deal free win cash click best fast".split()
-SHARED = "the of and in to it is was on for".split()
+LONG = [
+    "tributary",
+    "sediment",
+    "hydrology",
+    "evaporation",
+    "watershed",
+    "elevation",
+    "discharge",
+    "estuaries",
+]
+SHORT = ["buy", "now", "cheap", "deal", "free", "win", "cash", "click", "best", "fast"]
+SHARED = ["the", "of", "and", "in", "to", "it", "is", "was", "on", "for"]
 
 
 def document_text(position: int) -> str:
