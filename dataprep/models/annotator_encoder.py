@@ -26,6 +26,8 @@ _PLACES = 4
 # Longer tokens are rarer than texts that are hundreds of megabytes of blanks.
 _CHARACTERS_PER_TOKEN_MAX = 64
 _BATCHES_AT_ONCE = 32
+# What transformers raises for directories that are damaged or of another kind.
+_BROKEN = (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError, AttributeError)
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,7 @@ def load(annotator: Annotator, where: str) -> Encoder:
     classes = encoder_classes(annotator, where)
     check_packages()
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    import safetensors
     import torch
     import transformers
 
@@ -100,7 +103,7 @@ def load(annotator: Annotator, where: str) -> Encoder:
             str(directory), use_safetensors=True, output_loading_info=True, **options
         )
         tokenizer = transformers.AutoTokenizer.from_pretrained(str(directory), **options)
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError) as error:
+    except (*_BROKEN, safetensors.SafetensorError) as error:
         said = str(error).strip().splitlines() or [type(error).__name__]
         raise UserError(
             place, f"what cannot be loaded ({said[0][:200]})", "a model of transformers"
