@@ -74,9 +74,31 @@ def explain_command(
 ) -> None:
     """Say what became of one document, and why."""
     from dataprep.explain import explain
+    from dataprep.models.distil import explain_answers
     from launch.recipe import load_recipe
 
-    print(explain(load_recipe(target).published_documents, document))
+    recipe = load_recipe(target)
+    print(explain(recipe.published_documents, document))
+    for line in explain_answers(recipe, document):
+        print(line)
+
+
+@app.command("annotate")
+def annotate_command(
+    target: Target, overrides: Overrides = None, dry_run: DryRun = False, force: Force = False
+) -> None:
+    """Ask an annotator about a sample of the documents: labels for a classifier to learn from."""
+    from dataprep.models.annotate import annotate, print_plan
+    from dataprep.report_annotator import summary
+    from launch.recipe import load_recipe
+
+    recipe = load_recipe(target, overrides or ())
+    if dry_run:
+        print_plan(recipe)
+        return
+    for name, done in annotate(recipe, force=force).items():
+        print(summary(name, done.manifest.facts))
+        print(f"  {done.num_known:,} known before, {done.num_asked:,} asked about")
 
 
 @app.command("train-classifier")
@@ -85,12 +107,15 @@ def train_classifier_command(
 ) -> None:
     """Train the classifiers that the recipe names, and say how good they are."""
     from dataprep.models.classifier import describe, train_command
+    from dataprep.report_annotator import agreement_line
     from launch.recipe import load_recipe
 
     trained = train_command(load_recipe(target, overrides or ()), force=force)
     for name, classifier in trained.items():
         print(f"{name}: {classifier.path}")
         print(f"  {describe(classifier.facts)}")
+        if "agreement" in classifier.facts:
+            print(f"  {agreement_line(classifier.facts['agreement'])}")
 
 
 @app.command("index")

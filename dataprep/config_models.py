@@ -1,7 +1,10 @@
 """What a recipe says about models that judge documents: frozen, without a heavy import."""
 
-from pydantic import Field
+from typing import Self
 
+from pydantic import Field, model_validator
+
+from dataprep.config_annotator import Annotator
 from launch.config import Model
 
 
@@ -21,8 +24,10 @@ class Label(Model):
 class Classifier(Model):
     """Tables `[dataprep.quality]` and `[dataprep.toxicity]`: a fastText classifier of our own."""
 
-    labels: tuple[Label, ...] = Field(min_length=1)
-    """Files that it is trained from."""
+    labels: tuple[Label, ...] = ()
+    """Files that it is trained from; these, or an annotator's answers, or both."""
+    annotator: Annotator | None = None
+    """Who labels a sample of the recipe's own documents (`gristmill dataprep annotate`)."""
     threshold: float = Field(0.5, ge=0.0, le=1.0)
     """Probability of positive at which it decides, 0 to 1."""
     epochs: int = Field(5, ge=1)
@@ -35,3 +40,9 @@ class Classifier(Model):
     """Learning rate of the first example."""
     buckets: int = Field(200_000, ge=1)
     """Slots that runs of words are hashed to."""
+
+    @model_validator(mode="after")
+    def _check_labels(self) -> Self:
+        if not self.labels and self.annotator is None:
+            raise ValueError("labels (files) or an annotator must be there to learn from")
+        return self

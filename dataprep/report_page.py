@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dataprep import (
+    report_annotator,
     report_audit,
     report_contamination,
     report_duplicates,
@@ -33,6 +34,7 @@ _SECTIONS = (
     ("pii", "Personal data", report_pii.pii),
     ("contamination", "Evaluation sets", report_contamination.contamination),
     ("classifiers", "Classifiers", report_tables.classifiers),
+    ("annotators", "Annotators", report_annotator.annotators),
     ("signals", "Signals", report_signals.signals),
     ("samples", "Samples", report_signals.samples),
 )

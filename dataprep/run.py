@@ -18,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dataprep.config_annotator import without_execution
 from dataprep.contract import KIND, SHINGLING_VERSION, VERSION
 from dataprep.digest_cache import digest_cache
 from dataprep.workspace import Layout, Workspace
@@ -93,7 +94,7 @@ def check(recipe: Recipe) -> None:
     shard.step_names(recipe.dataprep)
     decontamination.check(recipe.dataprep)
     pii_modes.load_key(recipe.dataprep.pii)
-    for name, configured in _classifiers(recipe.dataprep).items():
+    for name, configured in _classifiers(recipe).items():
         labelled.labelled_files(configured, f"dataprep.{name}")
 
 
@@ -102,6 +103,7 @@ def config_of(recipe: Recipe) -> dict[str, Any]:
     tables = recipe.to_dict()
     tables["dataprep"]["near_duplicates"].pop("partitions")
     tables["dataprep"].pop("output", None)
+    without_execution(tables["dataprep"])
     return {
         "seed": recipe.run.seed,
         "shingling_version": SHINGLING_VERSION,
@@ -123,11 +125,13 @@ def find_inputs(recipe: Recipe, *, write: bool) -> list[Input]:
     keys = pii_modes.key_inputs(recipe.dataprep.pii, side_files.PREFIX)
     survivors.check(recipe.dataprep, recipe.sources)
     indexes = indexed.inputs(indexed.find_indexes(recipe.dataprep, recipe.sources))
+    root = recipe.run.root
     with digest_cache(recipe.documents, write=write) as cache:
         inputs = read.inputs(recipe.sources, Path.cwd(), cache.digest)
-        for name, configured in _classifiers(recipe.dataprep).items():
+        for name, configured in _classifiers(recipe).items():
             for _, path in labelled.labelled_files(configured, f"dataprep.{name}"):
-                inputs.append(Input(f"{name}:{path}", cache.digest(path)))
+                shown = path.relative_to(root) if path.is_relative_to(root) else path
+                inputs.append(Input(f"{name}:{shown}", cache.digest(path)))
         for path in side_files.side_files(recipe.dataprep):
             inputs.append(Input(f"{side_files.PREFIX}{path}", cache.digest(path)))
         for path in decontamination_items.files(recipe.dataprep.decontamination):
@@ -229,14 +233,15 @@ def workspace(recipe: Recipe, inputs: list[Input], source: list[str]) -> Workspa
 
 
 def train_classifiers(recipe: Recipe) -> "dict[Name, TrainedClassifier]":
-    from dataprep.models import classifier
+    from dataprep.models import classifier, distil
 
-    return {
+    trained = {
         name: classifier.train(
             name, table, classifier.model_directory(recipe.documents, name), recipe.run.seed
         )
-        for name, table in _classifiers(recipe.dataprep).items()
+        for name, table in _classifiers(recipe).items()
     }
+    return distil.with_agreement(recipe, trained)
 
 
 def _pass(
@@ -297,6 +302,7 @@ def run_stage_tasks(
         get_logger("dataprep").info("%s: %d tasks, %.1f s", label, len(arguments), seconds)
 
 
-def _classifiers(config: "Dataprep") -> "dict[Name, Classifier]":
-    tables: dict[Name, Classifier | None] = {"quality": config.quality, "toxicity": config.toxicity}
-    return {name: table for name, table in tables.items() if table is not None}
+def _classifiers(recipe: Recipe) -> "dict[Name, Classifier]":
+    from dataprep.models import distil
+
+    return distil.classifier_tables(recipe)

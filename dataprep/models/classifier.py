@@ -105,27 +105,28 @@ def train(
     return TrainedClassifier(directory / entry.path, manifest)
 
 
-def train_command(recipe: "Recipe", *, force: bool = False) -> dict[str, TrainedClassifier]:
+def train_command(recipe: "Recipe", *, force: bool = False) -> dict[Name, TrainedClassifier]:
     """Train every classifier that the recipe names; what the verb `train-classifier` does.
 
     Raises UserError if it names none, LockedError if somebody writes the documents.
     """
+    from dataprep.models import distil
     from launch.lock import lock
 
-    chosen = {name: getattr(recipe.dataprep, name) for name in NAMES}
-    if not any(chosen.values()):
+    chosen = distil.classifier_tables(recipe)
+    if not chosen:
         raise UserError(
             "dataprep", "neither table [dataprep.quality] nor [dataprep.toxicity]", "one of them",
             "labels = [{paths = [\"labels/*.jsonl\"], label_column = \"toxic\", positive = [1]}]",
         )  # fmt: skip
     with lock(recipe.documents):
-        return {
+        trained = {
             name: train(
                 name, config, model_directory(recipe.documents, name), recipe.run.seed, force=force
             )
             for name, config in chosen.items()
-            if config is not None
         }
+        return distil.with_agreement(recipe, trained)
 
 
 def model_directory(documents: Path, name: Name) -> Path:
