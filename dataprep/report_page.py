@@ -13,6 +13,7 @@ from dataprep import (
     report_audit,
     report_contamination,
     report_duplicates,
+    report_perplexity,
     report_pieces,
     report_signals,
     report_tables,
@@ -32,6 +33,7 @@ _SECTIONS = (
     ("pii", "Personal data", report_tables.pii),
     ("contamination", "Evaluation sets", report_contamination.contamination),
     ("classifiers", "Classifiers", report_tables.classifiers),
+    ("perplexity", "Perplexity", report_perplexity.perplexity),
     ("signals", "Signals", report_signals.signals),
     ("samples", "Samples", report_signals.samples),
 )

@@ -83,7 +83,7 @@ def run(recipe: Recipe, *, force: bool = False, dry_run: bool = False) -> Manife
 def check(recipe: Recipe) -> None:
     """What can be checked without reading the inputs. Raises `UserError`."""
     from dataprep import decontamination, indexed, read, shard, side_files, survivors
-    from dataprep.models import labelled
+    from dataprep.models import labelled, perplexity_training
 
     survivors.check(recipe.dataprep, recipe.sources)
     indexed.find_indexes(recipe.dataprep, recipe.sources)
@@ -93,6 +93,7 @@ def check(recipe: Recipe) -> None:
     decontamination.check(recipe.dataprep)
     for name, configured in _classifiers(recipe.dataprep).items():
         labelled.labelled_files(configured, f"dataprep.{name}")
+    perplexity_training.used_files(recipe.dataprep.perplexity)
 
 
 def config_of(recipe: Recipe) -> dict[str, Any]:
@@ -114,7 +115,7 @@ def find_inputs(recipe: Recipe, *, write: bool) -> list[Input]:
     Digests of unchanged files are remembered in `logs/`, which `write` allows to be written.
     """
     from dataprep import decontamination_items, indexed, read, side_files, survivors
-    from dataprep.models import labelled
+    from dataprep.models import labelled, perplexity_training
 
     survivors.check(recipe.dataprep, recipe.sources)
     indexes = indexed.inputs(indexed.find_indexes(recipe.dataprep, recipe.sources))
@@ -123,6 +124,8 @@ def find_inputs(recipe: Recipe, *, write: bool) -> list[Input]:
         for name, configured in _classifiers(recipe.dataprep).items():
             for _, path in labelled.labelled_files(configured, f"dataprep.{name}"):
                 inputs.append(Input(f"{name}:{path}", cache.digest(path)))
+        for path in perplexity_training.used_files(recipe.dataprep.perplexity):
+            inputs.append(Input(f"{perplexity_training.PREFIX}{path}", cache.digest(path)))
         for path in side_files.side_files(recipe.dataprep):
             inputs.append(Input(f"{side_files.PREFIX}{path}", cache.digest(path)))
         for path in decontamination_items.files(recipe.dataprep.decontamination):
@@ -133,6 +136,7 @@ def find_inputs(recipe: Recipe, *, write: bool) -> list[Input]:
 def build(recipe: Recipe, inputs: list[Input]) -> Manifest:
     """Everything after the checks; the caller holds the lock of `recipe.documents`."""
     from dataprep import decontamination, read
+    from dataprep.models import perplexity_training
     from dataprep.rehearsal import rehearse_once
     from launch.ray_cluster import ray_session
 
@@ -141,8 +145,10 @@ def build(recipe: Recipe, inputs: list[Input]) -> Manifest:
     decontamination.check(recipe.dataprep)
     rehearse_once()
     trained = train_classifiers(recipe)
+    models = {str(name): model.path.resolve() for name, model in trained.items()}
+    models |= perplexity_training.train_recipe(recipe)
     with ray_session(recipe.execution):
-        _pass(recipe, work, shards, {name: model.path.resolve() for name, model in trained.items()})
+        _pass(recipe, work, shards, models)
         return finish(recipe, inputs, work, len(shards), trained)
 
 
@@ -167,6 +173,7 @@ def finish(
         survivors,
     )
     from dataprep.conservation import conservation, merge_counts
+    from dataprep.models import perplexity_training
 
     # Absolute, because workers have their own working directory.
     directory, config = recipe.documents.resolve(), config_of(recipe)
@@ -198,6 +205,9 @@ def finish(
     cut_out = [directory / entry.path for entry in entries if entry.path.startswith("cuts/")]
     facts["pieces"] = cuts.piece_facts(cut_out)
     facts["classifiers"] = {name: model.facts for name, model in trained.items()}
+    if recipe.dataprep.perplexity is not None:
+        models = perplexity_training.models_directory(directory)
+        facts["perplexity"] = perplexity_training.facts(recipe.dataprep.perplexity, models)
     if recipe.dataprep.decontamination.mode != "off":
         facts["decontamination"] = decontamination.facts(recipe.dataprep)
     often = report_pieces.commonest(cut_out)
@@ -235,7 +245,7 @@ def train_classifiers(recipe: Recipe) -> "dict[Name, TrainedClassifier]":
 
 
 def _pass(
-    recipe: Recipe, work: Workspace, shards: "list[Shard]", models: "Mapping[Name, Path]"
+    recipe: Recipe, work: Workspace, shards: "list[Shard]", models: "Mapping[str, Path]"
 ) -> None:
     from dataprep import sample, shard, side_files, stage
     from dataprep.survivors import with_source_order
