@@ -70,10 +70,10 @@ def read_texts(
     num_bytes = num_given = 0
     for text in _normalized(table, where, config):
         content = text.encode()
+        num_given += 1
         draw = xxhash.xxh3_64_intdigest(content + suffix)
         if draw in taken or (num_bytes >= bytes_max and -draw < heap[0][0]):
             continue
-        num_given += 1
         taken[draw] = text
         heapq.heappush(heap, (-draw, len(content)))
         num_bytes += len(content)

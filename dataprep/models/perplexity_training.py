@@ -165,7 +165,9 @@ def train(
     facts = _facts(texts, scores, vocabulary, found)
     tables = ngram.tables_of(vocabulary, found, facts)
     entries = _write(place, tables, vocabulary, found, config.arpa)
-    facts = {"digest": entries[0].digest, "bytes": entries[0].bytes, **facts}
+    # Beside the model, not within it: how often a text was given makes no other model.
+    given = {"digest": entries[0].digest, "bytes": entries[0].bytes, "texts_given": texts.num_given}
+    facts = {**given, **facts}
     manifest = Manifest(KIND, VERSION, described, inputs, entries, facts)
     write_manifest(place, manifest)
     logger.info("%s: %s", table.language, describe(facts))
@@ -181,7 +183,6 @@ def _facts(
     # Six digits: the boundaries are read by people, and copied into recipes.
     quantiles = [float(f"{value:.6g}") for value in np.nanquantile(scores, _QUANTILES)]
     return {
-        "texts_given": texts.num_given,
         "texts": len(texts.training),
         "text_bytes": texts.training.nbytes,
         "words": ngram_texts.count_words(texts.training),
