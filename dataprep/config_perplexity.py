@@ -12,12 +12,14 @@ from launch.errors import UserError
 Bucket = Literal["head", "middle", "tail"]
 BUCKETS: tuple[Bucket, ...] = ("head", "middle", "tail")
 KENLM_SUFFIXES = (".arpa", ".bin")
+# It names a directory too.
+_CODE = r"^[A-Za-z][A-Za-z0-9_-]{0,39}$"
 
 
 class PerplexityTraining(Model):
     """A table `[[dataprep.perplexity.training]]`: good text of one language."""
 
-    language: str
+    language: str = Field(pattern=_CODE)
     """Language of the texts, as `dataprep.languages` names it; one table for each."""
     paths: tuple[str, ...] = Field(min_length=1)
     """Globs of JSONL files with good text (also .gz and .zst)."""
@@ -28,7 +30,7 @@ class PerplexityTraining(Model):
 class PerplexityModel(Model):
     """A table `[[dataprep.perplexity.models]]`: a KenLM model that is there already."""
 
-    language: str
+    language: str = Field(pattern=_CODE)
     """Language of the documents that it scores, as `dataprep.languages` names it."""
     model: str = Field(min_length=1)
     """Path of the model, `.arpa` or KenLM's `.bin`; needs the extra `kenlm`."""

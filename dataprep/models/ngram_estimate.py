@@ -24,6 +24,8 @@ Shares = npt.NDArray[np.float64]
 # Where a corpus has no runs that count so little, as lmplz's --discount_fallback.
 _DISCOUNTS = (0.5, 1.0, 1.5)
 _COST_MAX = 65_535
+# More occurrences than this are never a threshold.
+_TIMES_MAX = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -113,10 +115,15 @@ def count(stream: Symbols, num_symbols: int, order: int) -> list[Level]:
 def _thresholds(levels: Sequence[Level], ngrams_max: int) -> list[int]:
     """By order, the number of occurrences up to which runs go, so that few enough stay."""
     least = [0] * len(levels)
-    numbers = [np.bincount(np.minimum(level.num, 1 << 16)) for level in levels]
+    # By order and number, how many runs stand at least so often.
+    often = []
+    for level in levels:
+        times = np.bincount(np.minimum(level.num, _TIMES_MAX), minlength=_TIMES_MAX + 2)
+        often.append(np.cumsum(times[::-1])[::-1])
     while True:
         kept = sum(
-            int(own[bound + 1 :].sum()) for own, bound in zip(numbers[1:], least[1:], strict=True)
+            int(own[min(bound, _TIMES_MAX) + 1])
+            for own, bound in zip(often[1:], least[1:], strict=True)
         )
         if kept <= ngrams_max:
             return least

@@ -321,6 +321,7 @@ TRAINING = {"language": "en", "paths": ["x"]}
 KENLM = {"language": "zh", "model": "zh.arpa"}
 WRONG = [
     ({"training": [{**TRAINING, "language": "englisch"}]}, r"training.0.language: got 'englisch'"),
+    ({"training": [{**TRAINING, "language": "../en"}]}, r"training.0.language"),
     ({"training": [TRAINING, TRAINING]}, "two tables for 'en'"),
     ({"training": [TRAINING], "models": [{**KENLM, "language": "en"}]}, "two tables for 'en'"),
     ({}, "no language"),
