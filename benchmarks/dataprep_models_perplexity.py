@@ -155,7 +155,7 @@ def as_symbols(spoken: pa.Array, vocabulary: Vocabulary) -> list[list[str]]:
     return found
 
 
-def as_words(spoken: pa.Array, _: Vocabulary) -> list[list[str]]:
+def as_words(spoken: pa.Array, _: Vocabulary | None = None) -> list[list[str]]:
     """By text, its lines of whole words, as a KenLM model without spelling would have them."""
     return [text.split("\n") if text else [] for text in spoken.to_pylist()]
 
@@ -164,7 +164,7 @@ def ranking(language: str) -> tuple[Any, float, bool]:
     """Spearman's rank correlation of perplexities, ours and KenLM's, over all mixed documents.
 
     `small` is our model with 500,000 n-grams; `whole_words` compares with a KenLM that was given
-    words unspelled, of which it knows all that it saw.
+    words unspelled, of which it knows all that it saw, and counts each as one.
     """
     ours, small = trained(language), trained(language, SMALL_NGRAMS)
     documents = pa.concat_arrays(list(mixed(language).values()))
@@ -179,6 +179,8 @@ def ranking(language: str) -> tuple[Any, float, bool]:
         digits = [
             -sum(model.score(line) for line in lines) for lines in split_up(spoken, ours.vocabulary)
         ]
+        if split_up is as_words:
+            units = np.array([sum(line.count(" ") + 2 for line in of) for of in as_words(spoken)])
         theirs = np.array(digits) / units
         value[name] = round(float(spearmanr(own, theirs).statistic), 4)
         if split_up is as_symbols:

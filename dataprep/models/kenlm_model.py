@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from dataprep.models.ngram import Perplexities, per_unit
-from dataprep.models.ngram_kernels import SPELLED
+from dataprep.models.ngram_kernels import SPELLED, SPELLED_UNIT
 from dataprep.models.ngram_words import words
 from launch.errors import UserError
 
@@ -120,10 +120,14 @@ def ccnet_normalized(line: str) -> str:
 
 
 def _scored(documents: list[list[list[str]]], model: Any) -> Perplexities:
-    """Perplexities from each document's lines of words; a spelled word is one of them."""
+    """Perplexities from each document's lines of words; a spelled one is several units."""
     digits = [sum(model.score(" ".join(line)) for line in lines) for lines in documents]
-    units = [sum(len(line) + 1 for line in lines) for lines in documents]
+    units = [sum(1 + sum(map(_units, line)) for line in lines) for lines in documents]
     return per_unit(-np.array(digits, np.float64), np.array(units, np.int64))
+
+
+def _units(word: str) -> int:
+    return (word.count(" ") + SPELLED_UNIT) // SPELLED_UNIT
 
 
 def _processor(path: Path, where: str) -> Any:

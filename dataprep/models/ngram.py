@@ -56,7 +56,8 @@ def _values(runs: Runs) -> npt.NDArray[np.uint32]:
 def costs(spoken: pa.Array, tables: Tables) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Shape [texts], int64: what each costs in 1/4096 of a decimal logarithm, and its units.
 
-    `spoken` is what `ngram_words.words` gives. Units are words and line ends.
+    `spoken` is what `ngram_words.words` gives. Units are words, line ends, and every three
+    characters of a spelled word.
     """
     data, offsets = text_buffers(spoken)
     longest = int(np.max(np.diff(offsets), initial=0))
@@ -69,12 +70,11 @@ def costs(spoken: pa.Array, tables: Tables) -> tuple[npt.NDArray[np.int64], npt.
 
 
 def perplexities(texts: pa.ChunkedArray | pa.Array, tables: Tables) -> Perplexities:
-    """Shape [texts], float32: the perplexity of each text for each word or line end; NaN where it
-    has none.
+    """Shape [texts], float32: the perplexity of each text for each unit (`costs`); NaN where it has
+    none.
 
     That is 10 to the power of its cost for each unit, as CCNet counts it: a long text and a short
-    one of the same kind have the same. A word that is spelled is one unit, whatever its letters
-    cost. Never above 1e12.
+    one of the same kind have the same. Never above 1e12.
     """
     found, units = costs(words(texts), tables)
     return per_unit(found / COSTS_PER_DIGIT, units)
