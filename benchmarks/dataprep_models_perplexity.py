@@ -3,9 +3,12 @@
 For each language three quarters of a set are learnt from; the held-out quarter is scored whole and
 with a share of its words (for Chinese, characters) shuffled. KenLM's 5-gram, unpruned, is estimated
 by its own `lmplz` from the same symbols, joined by blanks, and asked through its own library; units
-are the same. `GRISTMILL_LMPLZ` names the program (README.md of this folder says how it is built);
-the package is that of the extra `kenlm`, or lies in the directory `GRISTMILL_KENLM`. Without them
-the rankings are not measured, the other figures are.
+are the same. Without the two oracles the rankings are not measured, the other figures are:
+
+    GRISTMILL_LMPLZ   the program lmplz. Debian's libboost-{program-options,system,thread,test}-dev;
+                      pip download --no-deps --no-binary kenlm kenlm==0.3.0; unpack it; in a folder
+                      beside it: cmake -DCMAKE_BUILD_TYPE=Release ../kenlm-0.3.0; make lmplz
+    GRISTMILL_KENLM   a directory that holds the package kenlm, if the extra is not installed
 """
 
 import functools
