@@ -118,6 +118,18 @@ def train_classifier_command(
             print(f"  {agreement_line(classifier.facts['agreement'])}")
 
 
+@app.command("train-perplexity")
+def train_perplexity_command(
+    target: Target, overrides: Overrides = None, force: Force = False
+) -> None:
+    """Train the recipe's n-gram models, and say how surprising good text is to them."""
+    from dataprep.models.perplexity_training import describe, train_command
+    from launch.recipe import load_recipe
+
+    for language, facts in train_command(load_recipe(target, overrides or ()), force=force).items():
+        print(f"{language}: {describe(facts)}")
+
+
 @app.command("index")
 def index_command(
     target: Target,

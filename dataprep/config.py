@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 from dataprep.config_decontamination import Decontamination
 from dataprep.config_duplicates import Exact, NearDuplicates, Spans, Substrings, Survivors
 from dataprep.config_models import Classifier
+from dataprep.config_perplexity import Perplexity, check_languages
 from dataprep.config_pii import Pii
 from dataprep.languages import LANGUAGES
 from dataprep.presets import Preset, check, complete, read_language_rules
@@ -199,6 +200,8 @@ class Dataprep(Model):
     """Quality classifier: what it finds positive with less than its threshold is dropped."""
     toxicity: Classifier | None = None
     """Toxicity classifier: what it finds positive with its threshold or more is dropped."""
+    perplexity: Perplexity | None = None
+    """How surprising documents are to a model of good text in their language."""
 
     @field_validator("language_rules", mode="before")
     @classmethod
@@ -230,6 +233,7 @@ class Dataprep(Model):
             "presets": self.presets,
             "language_paragraphs": self.language_paragraphs,
             "keywords.*.languages": any(table.languages for table in self.keywords),
+            "perplexity": self.perplexity is not None,
         }
         for key in [key for key, used in needing.items() if used and not self.signals]:
             where, hint = f"dataprep.{key}", "without signals nothing is known that it could judge"
@@ -253,6 +257,7 @@ class Dataprep(Model):
 
     @model_validator(mode="after")
     def _check_languages(self) -> Self:
+        check_languages(self.perplexity, self.language_model)
         if self.language_share_min > 0 and not self.language_paragraphs:
             where, got = "dataprep.language_share_min", f"{self.language_share_min:g}"
             raise UserError(where, got, "0, or dataprep.language_paragraphs = true")

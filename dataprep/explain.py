@@ -23,6 +23,7 @@ from dataprep.contract import (
     quarantine_files,
 )
 from dataprep.explain_rules import verdicts
+from dataprep.report_perplexity import explained
 from launch.config import parse_model
 from launch.errors import UserError
 from launch.manifest import Manifest
@@ -49,6 +50,7 @@ def explain(directory: Location, document: str) -> str:
             "\n".join(
                 [
                     *_describe(row),
+                    *explained(row, manifest.facts.get("perplexity", {})),
                     *_rules(row, config),
                     *_cluster(directory, manifest, row),
                     *_pieces(directory, manifest, row),

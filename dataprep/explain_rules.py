@@ -52,6 +52,24 @@ def verdicts(row: Mapping[str, Any], config: Dataprep) -> Iterator[Verdict]:
         score, most = row.get("toxicity_score"), config.toxicity.threshold
         fails = score is not None and np.float32(score) >= np.float32(most)
         yield Verdict("toxicity.high_score", score, False, most, bool(fails))
+    yield from _perplexity(row, config)
+
+
+def _perplexity(row: Mapping[str, Any], config: Dataprep) -> Iterator[Verdict]:
+    table, score = config.perplexity, row.get("perplexity_score")
+    for reason, limits, minimum in (
+        (
+            ("perplexity.too_low", table.perplexity_min, True),
+            ("perplexity.too_high", table.perplexity_max, False),
+        )
+        if table is not None
+        else ()
+    ):
+        limit = limits.get(row["language"])
+        if limit is not None:
+            bound, found = np.float32(limit), np.float32(np.nan if score is None else score)
+            fails = found < bound if minimum else found > bound
+            yield Verdict(reason, score, minimum, limit, bool(fails))
 
 
 def _presets(row: Mapping[str, Any], config: Dataprep) -> Iterator[Verdict]:

@@ -67,7 +67,7 @@ class _Measured:
 def estimate(recipe: "Recipe") -> Estimate:
     """Measure a sample and scale it; nothing is written below `run.root`.
 
-    Classifiers take no part: they may not be trained yet. Similar documents in different shards
+    Trained models take no part: they may not be trained yet. Similar documents in different shards
     of the sample are found as in a run, but a sample has fewer of them: the share kept is an upper
     bound where duplicates are many.
     """
@@ -196,7 +196,8 @@ def _measure(recipe: "Recipe", part: read.Shard) -> _Measured:
 
 def _take(recipe: "Recipe", part: read.Shard, records: int) -> tuple[_Measured, bool]:
     """The first records of a shard, measured, and whether they were all."""
-    config = recipe.dataprep.model_copy(update={"quality": None, "toxicity": None})
+    untrained = {"quality": None, "toxicity": None, "perplexity": None}
+    config = recipe.dataprep.model_copy(update=untrained)
     with tempfile.TemporaryDirectory() as folder:
         work, documents = Workspace(Path(folder) / "work"), Path(folder) / "documents"
         seconds = take_through(work, [part], recipe.sources, config, {}, [records], documents)

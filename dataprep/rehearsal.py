@@ -18,7 +18,6 @@ from dataprep import cuts, decontamination, deduplicate, lines, page_scan, piece
 from dataprep.config import Columns, Dataprep, Source
 from dataprep.config_duplicates import Spans, Substrings
 from dataprep.kernel_cache import cache_directory
-from dataprep.models.classifier import Name
 from dataprep.read import Shard, shards
 from dataprep.shard import process_shard, write_documents
 from dataprep.stage import read_counts
@@ -73,7 +72,7 @@ def take_through(
     parts: Sequence[Shard],
     sources: Sequence[Source],
     config: Dataprep,
-    models: Mapping[Name, Path],
+    models: Mapping[str, Path],
     quotas: Sequence[int | None],
     documents: Path,
 ) -> list[float]:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from dataprep import report_perplexity
 from dataprep.presets import load_preset
 from dataprep.report_page import render
 from dataprep.summarize import KEPT, PAIR, Summary, merge, summarize
@@ -29,14 +30,15 @@ VERSION = 1
 # Steps in the order in which a document meets them; between them stand the recipe's presets.
 STEPS_BEFORE = ("normalize", "language", "content", "urls", "lines")
 STEPS_AFTER = (
-    "pii", "decontamination", "quality", "toxicity", "exact", "near_duplicates", "spans",
-    "substrings",
+    "pii", "decontamination", "quality", "toxicity", "perplexity", "exact", "near_duplicates",
+    "spans", "substrings",
 )  # fmt: skip
 _SCORES = {
     "language": "language_score",
     "decontamination": "decontamination_score",
     "quality": "quality_score",
     "toxicity": "toxicity_score",
+    "perplexity": "perplexity_score",
     "near_duplicates": "survivor_jaccard",
 }
 
@@ -86,6 +88,7 @@ def build(
         },
         "contamination": summary["contamination"],
         "clusters": summary["clusters"],
+        "perplexity": report_perplexity.section(summary),
         "histograms": summary["histograms"],
         "signal_thresholds": _signal_thresholds(
             summary["histograms"],

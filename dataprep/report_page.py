@@ -14,6 +14,7 @@ from dataprep import (
     report_audit,
     report_contamination,
     report_duplicates,
+    report_perplexity,
     report_pieces,
     report_pii,
     report_signals,
@@ -35,6 +36,7 @@ _SECTIONS = (
     ("contamination", "Evaluation sets", report_contamination.contamination),
     ("classifiers", "Classifiers", report_tables.classifiers),
     ("annotators", "Annotators", report_annotator.annotators),
+    ("perplexity", "Perplexity", report_perplexity.perplexity),
     ("signals", "Signals", report_signals.signals),
     ("samples", "Samples", report_signals.samples),
 )

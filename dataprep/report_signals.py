@@ -53,22 +53,23 @@ def samples(report: Mapping[str, Any]) -> str:
         "made and that stays the same. Long texts are cut.</p>"
     )
     groups = [
-        details(group, f"{len(found)} shown", "".join(_sample(sample) for sample in found))
+        details(group, f"{len(found)} shown", "".join(sample(one) for one in found))
         for group, found in report["samples"].items()
     ]
     return intro + "".join(groups)
 
 
-def _sample(sample: Mapping[str, Any]) -> str:
-    about = [f"<code>{escape(sample['id'])}</code>", escape(sample["language"])]
-    if sample["drop_value"] is not None:
-        bound = decimal(sample["drop_threshold"])
-        about.append(f"value {decimal(sample['drop_value'])}, threshold {bound}")
-    if sample["survivor_id"] is not None:
-        about.append(f"kept instead: <code>{escape(sample['survivor_id'])}</code>")
-    about.append(f"{count(sample['characters'])} characters")
-    cut = " …" if sample["characters"] > len(sample["text"]) else ""
+def sample(shown: Mapping[str, Any]) -> str:
+    """One text with what became of it."""
+    about = [f"<code>{escape(shown['id'])}</code>", escape(shown["language"])]
+    if shown["drop_value"] is not None:
+        bound = decimal(shown["drop_threshold"])
+        about.append(f"value {decimal(shown['drop_value'])}, threshold {bound}")
+    if shown["survivor_id"] is not None:
+        about.append(f"kept instead: <code>{escape(shown['survivor_id'])}</code>")
+    about.append(f"{count(shown['characters'])} characters")
+    cut = " …" if shown["characters"] > len(shown["text"]) else ""
     return (
         f'<div class="sample"><div>{" · ".join(about)}</div>'
-        f'<pre dir="auto">{sampled(sample["text"])}{cut}</pre></div>'
+        f'<pre dir="auto">{sampled(shown["text"])}{cut}</pre></div>'
     )

@@ -21,7 +21,7 @@ from dataprep import decontamination, run, shard, signature
 from dataprep.config import Dataprep
 from dataprep.contract import KIND, VERSION
 from dataprep.cuts import StoredPieces, restored
-from dataprep.models import classifier
+from dataprep.models import perplexity_training
 from dataprep.records import READ_SCHEMA
 from dataprep.side_files import PREFIX, with_absolute_paths
 from dataprep.stage import is_staged, open_stage
@@ -54,6 +54,7 @@ REPEATABLE = (
     "dataprep.pii.findings_max",
     "dataprep.pii.mode",
     "dataprep.pii.modes",
+    "dataprep.perplexity",
     "dataprep.decontamination",
     "dataprep.survivors",
     "dataprep.exact",
@@ -171,7 +172,8 @@ def _build(recipe: "Recipe", old: Manifest, inputs: list[Input]) -> Manifest:
     work = run.workspace(recipe, inputs, [old.files_digest])
     rehearse_once()
     trained = run.train_classifiers(recipe)
-    models = {name: model.path.resolve() for name, model in trained.items()}
+    models = {str(name): model.path.resolve() for name, model in trained.items()}
+    models |= perplexity_training.train_recipe(recipe)
     digests: dict[str, str] = {name: model.facts["digest"] for name, model in trained.items()}
     decontamination.check(recipe.dataprep)
     reused = _reusable(old, recipe, digests, inputs)
@@ -192,12 +194,14 @@ def _reusable(
     """The steps whose stored columns hold for `recipe` too; `digests` are those of its models."""
     then, now = old.config["dataprep"]["near_duplicates"], recipe.dataprep.near_duplicates
     trained = old.facts["classifiers"]
-    names = {name for name in digests if trained.get(name, {}).get("digest") == digests[name]}
+    names = {str(name) for name in digests if trained.get(name, {}).get("digest") == digests[name]}
     same = all(then.get(key) == getattr(now, key) for key in signature.SETTINGS)
     if then["enabled"] and now.enabled and same:
         names.add(signature.NAME)
     if decontamination.is_stored(old, recipe.dataprep.decontamination, inputs):
         names.add(decontamination.NAME)
+    if perplexity_training.is_stored(old, recipe.dataprep, recipe.run.seed, inputs):
+        names.add(perplexity_training.NAME)
     return frozenset(names)
 
 
@@ -206,7 +210,7 @@ def restage_shard(
     index: int,
     stored: StoredShard,
     config: Dataprep,
-    models: Mapping[classifier.Name, Path],
+    models: Mapping[str, Path],
     reused: frozenset[str],
 ) -> None:
     """Task: what `process_shard` would leave of a shard, made from its written documents.

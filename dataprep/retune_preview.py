@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from dataprep import decontamination, run, shard
 from dataprep.contract import stands_beside
+from dataprep.models import perplexity_training
 from dataprep.records import READ_SCHEMA
 from dataprep.retune import check, undecided
 from dataprep.step import Step
@@ -42,7 +43,9 @@ class Preview:
 
 def preview(recipe: "Recipe", old: Manifest) -> Preview:
     """What the thresholds of `recipe` would keep of the documents that `old` names."""
-    chain = shard.chain(recipe.dataprep, {})
+    scored = _same_model(old, recipe, perplexity_training.NAME)
+    models = perplexity_training.models_directory(recipe.documents)
+    chain = shard.chain(recipe.dataprep, {perplexity_training.NAME: models} if scored else {})
     steps = [step for step in chain if step.decide is not None]
     fresh = {
         field.name
@@ -69,7 +72,7 @@ def preview(recipe: "Recipe", old: Manifest) -> Preview:
                 documents, num_bytes = groups.get(row["name"], (0, 0))
                 added = (documents + row["bytes_count"], num_bytes + row["bytes_sum"])
                 groups[row["name"]] = added
-            unscored += _unscored(table, steps)
+            unscored += _unscored(table, steps, recipe)
     return Preview(dict(sorted(groups.items())), unscored)
 
 
@@ -105,6 +108,9 @@ def _added(step: Step) -> list[str]:
 def _same_model(old: Manifest, recipe: "Recipe", name: str) -> bool:
     """Whether the stored scores are those of the recipe's classifier, as far as its table says, or
     the stored passages those of its evaluation sets."""
+    if name == perplexity_training.NAME:
+        inputs = run.find_inputs(recipe, write=False)
+        return perplexity_training.is_stored(old, recipe.dataprep, recipe.run.seed, inputs)
     if name == decontamination.NAME:
         inputs = run.find_inputs(recipe, write=False)
         return decontamination.is_stored(old, recipe.dataprep.decontamination, inputs)
@@ -114,9 +120,13 @@ def _same_model(old: Manifest, recipe: "Recipe", name: str) -> bool:
     return bool(same[0] == same[1] and old.config["seed"] == now["seed"])
 
 
-def _unscored(table: pa.Table, steps: list[Step]) -> int:
+def _unscored(table: pa.Table, steps: list[Step], recipe: "Recipe") -> int:
     missing = np.zeros(table.num_rows, np.bool_)
     for step in steps:
         if step.of_living:
-            missing |= pc.is_null(table[step.adds[0].name]).to_numpy()
+            null = pc.is_null(table[step.adds[0].name]).to_numpy()
+            if step.name == perplexity_training.NAME:
+                languages = perplexity_training.languages(recipe.dataprep.perplexity)
+                null &= pc.is_in(table["language"], pa.array(languages)).to_numpy()
+            missing |= null
     return int(np.count_nonzero(missing & pc.is_null(table["drop_reason"]).to_numpy()))

@@ -84,7 +84,7 @@ def run(recipe: Recipe, *, force: bool = False, dry_run: bool = False) -> Manife
 def check(recipe: Recipe) -> None:
     """What can be checked without reading the inputs. Raises `UserError`."""
     from dataprep import decontamination, indexed, read, shard, side_files, survivors
-    from dataprep.models import labelled
+    from dataprep.models import labelled, perplexity_training
     from dataprep.pii import modes as pii_modes
 
     survivors.check(recipe.dataprep, recipe.sources)
@@ -96,6 +96,7 @@ def check(recipe: Recipe) -> None:
     pii_modes.load_key(recipe.dataprep.pii)
     for name, configured in _classifiers(recipe).items():
         labelled.labelled_files(configured, f"dataprep.{name}")
+    perplexity_training.used_files(recipe.dataprep.perplexity)
 
 
 def config_of(recipe: Recipe) -> dict[str, Any]:
@@ -118,7 +119,7 @@ def find_inputs(recipe: Recipe, *, write: bool) -> list[Input]:
     Digests of unchanged files are remembered in `logs/`, which `write` allows to be written.
     """
     from dataprep import decontamination_items, indexed, read, side_files, survivors
-    from dataprep.models import labelled
+    from dataprep.models import labelled, perplexity_training
     from dataprep.pii import modes as pii_modes
 
     pii_modes.check(recipe.dataprep.pii)
@@ -132,6 +133,8 @@ def find_inputs(recipe: Recipe, *, write: bool) -> list[Input]:
             for _, path in labelled.labelled_files(configured, f"dataprep.{name}"):
                 shown = path.relative_to(root) if path.is_relative_to(root) else path
                 inputs.append(Input(f"{name}:{shown}", cache.digest(path)))
+        for path in perplexity_training.used_files(recipe.dataprep.perplexity):
+            inputs.append(Input(f"{perplexity_training.PREFIX}{path}", cache.digest(path)))
         for path in side_files.side_files(recipe.dataprep):
             inputs.append(Input(f"{side_files.PREFIX}{path}", cache.digest(path)))
         for path in decontamination_items.files(recipe.dataprep.decontamination):
@@ -142,6 +145,7 @@ def find_inputs(recipe: Recipe, *, write: bool) -> list[Input]:
 def build(recipe: Recipe, inputs: list[Input]) -> Manifest:
     """Everything after the checks; the caller holds the lock of `recipe.documents`."""
     from dataprep import decontamination, read
+    from dataprep.models import perplexity_training
     from dataprep.rehearsal import rehearse_once
     from launch.ray_cluster import ray_session
 
@@ -150,8 +154,10 @@ def build(recipe: Recipe, inputs: list[Input]) -> Manifest:
     decontamination.check(recipe.dataprep)
     rehearse_once()
     trained = train_classifiers(recipe)
+    models = {str(name): model.path.resolve() for name, model in trained.items()}
+    models |= perplexity_training.train_recipe(recipe)
     with ray_session(recipe.execution):
-        _pass(recipe, work, shards, {name: model.path.resolve() for name, model in trained.items()})
+        _pass(recipe, work, shards, models)
         return finish(recipe, inputs, work, len(shards), trained)
 
 
@@ -176,6 +182,7 @@ def finish(
         survivors,
     )
     from dataprep.conservation import conservation, merge_counts
+    from dataprep.models import perplexity_training
 
     # Absolute, because workers have their own working directory.
     directory, config = recipe.documents.resolve(), config_of(recipe)
@@ -207,6 +214,9 @@ def finish(
     cut_out = [directory / entry.path for entry in entries if entry.path.startswith("cuts/")]
     facts["pieces"] = cuts.piece_facts(cut_out)
     facts["classifiers"] = {name: model.facts for name, model in trained.items()}
+    if recipe.dataprep.perplexity is not None:
+        models = perplexity_training.models_directory(directory)
+        facts["perplexity"] = perplexity_training.facts(recipe.dataprep.perplexity, models)
     if recipe.dataprep.decontamination.mode != "off":
         facts["decontamination"] = decontamination.facts(recipe.dataprep)
     often = report_pieces.commonest(cut_out)
@@ -245,7 +255,7 @@ def train_classifiers(recipe: Recipe) -> "dict[Name, TrainedClassifier]":
 
 
 def _pass(
-    recipe: Recipe, work: Workspace, shards: "list[Shard]", models: "Mapping[Name, Path]"
+    recipe: Recipe, work: Workspace, shards: "list[Shard]", models: "Mapping[str, Path]"
 ) -> None:
     from dataprep import sample, shard, side_files, stage
     from dataprep.survivors import with_source_order

@@ -31,7 +31,7 @@ from dataprep.conservation import Counts
 from dataprep.contract import PARTS
 from dataprep.cuts import CutStep
 from dataprep.decided import decided
-from dataprep.models import classifier
+from dataprep.models import classifier, perplexity
 from dataprep.pii import redact
 from dataprep.read import Shard, read_shard
 from dataprep.records import READ_SCHEMA
@@ -42,8 +42,8 @@ from dataprep.workspace import Workspace
 from launch.manifest import FileEntry
 
 
-def chain(config: Dataprep, models: Mapping[classifier.Name, Path]) -> list[Step]:
-    """The steps, in the order in which every document meets them; `models` are classifiers' files,
+def chain(config: Dataprep, models: Mapping[str, Path]) -> list[Step]:
+    """The steps, in the order in which every document meets them; `models` are where models lie,
     without which the chain can be checked, and decide, but not score.
 
     Nothing edits a text after PII: what is scored and compared is what is written.
@@ -68,6 +68,8 @@ def chain(config: Dataprep, models: Mapping[classifier.Name, Path]) -> list[Step
         steps.append(classifier.make_step("quality", models.get("quality"), config.quality))
     if config.toxicity is not None:
         steps.append(classifier.make_step("toxicity", models.get("toxicity"), config.toxicity))
+    if config.perplexity is not None:
+        steps.append(perplexity.make_step(config.perplexity, models.get("perplexity")))
     steps.append(signature.make_step(config.near_duplicates))
     check_chain(steps, READ_SCHEMA.names)
     return steps
@@ -87,7 +89,7 @@ def process_shard(
     shard: Shard,
     source: Source,
     config: Dataprep,
-    models: Mapping[classifier.Name, Path],
+    models: Mapping[str, Path],
     records_max: int | None = None,
 ) -> None:
     """Task: the pass over one shard. `work.counts(index)` is its last file, and its mark.

@@ -48,6 +48,17 @@ def with_absolute_paths(config: Dataprep) -> Dataprep:
         table.model_copy(update={"paths": tuple(map(_absolute, table.paths))})
         for table in config.keywords
     )
+    if config.perplexity is not None:
+        models = tuple(
+            table.model_copy(
+                update={
+                    "model": _absolute(table.model),
+                    "pieces": None if table.pieces is None else _absolute(table.pieces),
+                }
+            )
+            for table in config.perplexity.models
+        )
+        update["perplexity"] = config.perplexity.model_copy(update={"models": models})
     return config.model_copy(update=update)
 
 

@@ -14,7 +14,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataprep import histogram, report_contamination, report_duplicates, report_pii
+from dataprep import (
+    histogram,
+    report_contamination,
+    report_duplicates,
+    report_perplexity,
+    report_pii,
+)
 from dataprep.contract import document_fields, iterate_tables
 
 KEPT = "kept"
@@ -29,7 +35,7 @@ PAIR = "\x1f"
 _TALLIES = (
     "groups", "sources", "languages", "source_languages", "language_groups", "edits", "pii",
     "contamination",
-    "clusters",
+    "clusters", "perplexity",
 )  # fmt: skip
 
 Summary = dict[str, Any]
@@ -67,6 +73,7 @@ def summarize_table(table: pa.Table) -> Summary:
     histograms["text_bytes"] = histogram.histogram(text_bytes.astype(np.float64), kept)
     similarity = table["survivor_jaccard"].cast(pa.float64()).to_numpy()
     histograms["survivor_jaccard"] = histogram.histogram(similarity, kept)
+    histograms |= report_perplexity.histograms(table, kept)
     pii = {
         name.removeprefix("pii_"): {
             "documents": int(np.count_nonzero(found)),
@@ -97,7 +104,8 @@ def summarize_table(table: pa.Table) -> Summary:
         "pii_samples": report_pii.samples(table),
         "contamination": report_contamination.tally(table),
         "clusters": report_duplicates.tally(table),
-        "samples": _samples(table, groups),
+        "perplexity": report_perplexity.tally(table, kept),
+        "samples": _samples(table, groups) | _samples(*report_perplexity.bucketed(table)),
     }
 
 
