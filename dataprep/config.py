@@ -9,6 +9,7 @@ from dataprep.config_decontamination import Decontamination
 from dataprep.config_duplicates import Exact, NearDuplicates, Spans, Substrings, Survivors
 from dataprep.config_models import Classifier
 from dataprep.config_pii import Pii
+from dataprep.config_rights import Rights
 from dataprep.languages import LANGUAGES
 from dataprep.presets import Preset, check, complete, read_language_rules
 from launch.config import Model, parse_model
@@ -181,6 +182,8 @@ class Dataprep(Model):
     """Lists of words in texts."""
     pii: Pii = Pii()
     """Removal of personal data."""
+    rights: Rights = Rights()
+    """Licences that are kept, and opt-outs."""
     decontamination: Decontamination = Decontamination()
     """Search for items of evaluation sets."""
     survivors: Survivors = Survivors()

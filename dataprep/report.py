@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from dataprep import report_rights
 from dataprep.presets import load_preset
 from dataprep.report_page import render
 from dataprep.summarize import KEPT, PAIR, Summary, merge, summarize
@@ -29,7 +30,7 @@ VERSION = 1
 # Steps in the order in which a document meets them; between them stand the recipe's presets.
 STEPS_BEFORE = ("normalize", "language", "content", "urls", "lines")
 STEPS_AFTER = (
-    "pii", "decontamination", "quality", "toxicity", "exact", "near_duplicates", "spans",
+    "pii", "decontamination", "quality", "toxicity", "exact", "near_duplicates", "rights", "spans",
     "substrings",
 )  # fmt: skip
 _SCORES = {
@@ -82,6 +83,7 @@ def build(
         "pii": summary["pii"],
         "contamination": summary["contamination"],
         "clusters": summary["clusters"],
+        "rights": report_rights.nested(summary),
         "histograms": summary["histograms"],
         "signal_thresholds": _signal_thresholds(
             summary["histograms"],

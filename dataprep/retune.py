@@ -52,6 +52,7 @@ REPEATABLE = (
     "dataprep.quality",
     "dataprep.toxicity",
     "dataprep.decontamination",
+    "dataprep.rights",
     "dataprep.survivors",
     "dataprep.exact",
     "dataprep.near_duplicates",

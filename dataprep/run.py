@@ -84,8 +84,10 @@ def check(recipe: Recipe) -> None:
     """What can be checked without reading the inputs. Raises `UserError`."""
     from dataprep import decontamination, indexed, read, shard, side_files, survivors
     from dataprep.models import labelled
+    from dataprep.rights import verdicts as rights
 
     survivors.check(recipe.dataprep, recipe.sources)
+    rights.check(recipe.dataprep.rights, recipe.sources)
     indexed.find_indexes(recipe.dataprep, recipe.sources)
     read.shards(recipe.sources, Path.cwd())
     side_files.side_files(recipe.dataprep)
@@ -115,8 +117,10 @@ def find_inputs(recipe: Recipe, *, write: bool) -> list[Input]:
     """
     from dataprep import decontamination_items, indexed, read, side_files, survivors
     from dataprep.models import labelled
+    from dataprep.rights import verdicts as rights
 
     survivors.check(recipe.dataprep, recipe.sources)
+    rights.check(recipe.dataprep.rights, recipe.sources)
     indexes = indexed.inputs(indexed.find_indexes(recipe.dataprep, recipe.sources))
     with digest_cache(recipe.documents, write=write) as cache:
         inputs = read.inputs(recipe.sources, Path.cwd(), cache.digest)

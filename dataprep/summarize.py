@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataprep import histogram, report_contamination, report_duplicates
+from dataprep import histogram, report_contamination, report_duplicates, report_rights
 from dataprep.contract import document_fields, iterate_tables
 
 KEPT = "kept"
@@ -29,7 +29,7 @@ PAIR = "\x1f"
 _TALLIES = (
     "groups", "sources", "languages", "source_languages", "language_groups", "edits", "pii",
     "contamination",
-    "clusters",
+    "clusters", *report_rights.TALLIES,
 )  # fmt: skip
 
 Summary = dict[str, Any]
@@ -96,6 +96,7 @@ def summarize_table(table: pa.Table) -> Summary:
         "pii": pii,
         "contamination": report_contamination.tally(table),
         "clusters": report_duplicates.tally(table),
+        **report_rights.tally(table, text_bytes, kept),
         "samples": _samples(table, groups),
     }
 
@@ -186,6 +187,7 @@ def _sample(table: pa.Table, row: int) -> dict[str, Any]:
 def merge(parts: Sequence[Mapping[str, Any]]) -> Summary:
     """The sum of summaries; the order of the parts does not matter."""
     merged: Summary = {"samples": {}, "histograms": {}, "thresholds": {}}
+    merged["rights_samples"] = report_rights.merge_samples(parts)
     for name in _TALLIES:
         merged[name] = {}
         for part in parts:
