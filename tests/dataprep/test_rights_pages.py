@@ -175,6 +175,6 @@ def test_a_hostile_page_takes_no_more_than_a_plain_one_of_its_length(name: str) 
 
 def test_data_is_read_as_far_as_a_page_may_ask() -> None:
     assert list(licences_in('{"license": ["a", {"name": "b"}, 5, null]}')) == ["a", "b"]
-    assert len(list(licences_in('[' + '{"license":"x"},' * 99 + "{}]"))) == 8
+    assert len(list(licences_in("[" + '{"license":"x"},' * 99 + "{}]"))) == 8
     assert list(licences_in("[" * 100_000)) == []
     assert list(licences_in("\x00\xff{")) == []
