@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from dataprep.config import Columns, Dataprep, Source
 from dataprep.exact import text_hashes
-from dataprep.fields import as_text
+from dataprep.fields import as_text, recipe_evidence
 from dataprep.records import BATCH_BYTES, BATCH_ROWS, READ_SCHEMA, File, Refusal, digest_of
 from launch.errors import UserError
 
@@ -151,6 +151,7 @@ def _table(text: pa.Array, ids: pa.Array, fields: dict[str, pa.Array], source: S
     num_rows = len(text)
     nothing = pa.nulls(num_rows, pa.string())
     stated = fields.get("license", nothing).cast(pa.string())
+    stated = pc.if_else(pc.equal(stated, ""), pa.scalar(None, pa.string()), stated)
     made = {
         "id": ids,
         "content_hash": text_hashes(text),
@@ -158,6 +159,8 @@ def _table(text: pa.Array, ids: pa.Array, fields: dict[str, pa.Array], source: S
         "source": pa.repeat(pa.scalar(source.name, pa.string()), num_rows),
         "url": fields.get("url", nothing).cast(pa.string()),
         "license": stated if source.license is None else pc.fill_null(stated, source.license),
+        "rights_evidence": _evidence(stated, source),
+        "rights_opt_out": _no_marks(num_rows),
         "meta": _meta(
             {name: fields[_META + name] for name in source.columns.meta if _META + name in fields},
             num_rows,
@@ -169,6 +172,18 @@ def _table(text: pa.Array, ids: pa.Array, fields: dict[str, pa.Array], source: S
         for field in READ_SCHEMA
     ]
     return pa.Table.from_arrays(arrays, schema=READ_SCHEMA)
+
+
+def _evidence(stated: pa.Array, source: Source) -> pa.Array:
+    """Where the licence of each row is stated (`records.Record`)."""
+    recipe = pa.scalar(recipe_evidence(source), pa.string())
+    own = pa.scalar(f"record:{source.columns.license}", pa.string())
+    return pc.if_else(stated.is_valid(), own, recipe)
+
+
+def _no_marks(num_rows: int) -> pa.Array:
+    offsets = pa.array(np.zeros(num_rows + 1, np.int32))
+    return pa.ListArray.from_arrays(offsets, pa.array([], pa.string()))
 
 
 def _meta(fields: dict[str, pa.Array], num_rows: int) -> pa.Array:

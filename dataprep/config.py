@@ -10,6 +10,7 @@ from dataprep.config_duplicates import Exact, NearDuplicates, Spans, Substrings,
 from dataprep.config_models import Classifier
 from dataprep.config_perplexity import Perplexity, check_languages
 from dataprep.config_pii import Pii
+from dataprep.config_rights import Rights
 from dataprep.languages import LANGUAGES
 from dataprep.presets import Preset, check, complete, read_language_rules
 from launch.config import Model, parse_model
@@ -182,6 +183,8 @@ class Dataprep(Model):
     """Lists of words in texts."""
     pii: Pii = Pii()
     """Removal of personal data."""
+    rights: Rights = Rights()
+    """Licences that are kept, and opt-outs."""
     decontamination: Decontamination = Decontamination()
     """Search for items of evaluation sets."""
     survivors: Survivors = Survivors()

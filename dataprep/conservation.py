@@ -11,6 +11,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dataprep import report_rights
+from dataprep.rights.decide import LICENSE
+
 Counts = dict[str, Any]
 
 
@@ -30,6 +33,7 @@ def new_counts() -> Counts:
         "splits": {name: {"documents": 0, "bytes": 0} for name in ("train", "valid")},
         "languages": {},
         "sources": {},
+        "licenses": {},
     }
 
 
@@ -53,11 +57,14 @@ def count(table: pa.Table, part: str) -> Counts:
     counts["bytes_removed"] = dict(
         zip(*grouped.aggregate([("bytes", "sum")]).to_pydict().values(), strict=True)
     )
-    for key, column in (("languages", "language"), ("sources", "source")):
+    columns = {"languages": table["language"], "sources": table["source"]}
+    if LICENSE in table.schema.names:
+        columns["licenses"] = report_rights.shown(table[LICENSE])
+    for key, column in columns.items():
         kept = 0 if part == "dropped" else 1
         counts[key] = {
             name: {"documents": number, "kept": number * kept}
-            for name, number in _tally(table[column]).items()
+            for name, number in _tally(column).items()
         }
     return counts
 
@@ -126,6 +133,7 @@ def conservation(
         "splits": dict(counts["splits"]),
         "languages": dict(counts["languages"]),
         "sources": dict(counts["sources"]),
+        "licenses": dict(counts.get("licenses", {})),
         "duplicates": {
             "exact": by_step.get("exact", 0),
             "near": by_step.get("near_duplicates", 0),

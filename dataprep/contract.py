@@ -59,6 +59,8 @@ def document_fields() -> "tuple[pa.Field, ...]":
         pa.field("cluster_weight", pa.float32()),
         pa.field("survivor_id", pa.string()),
         pa.field("survivor_jaccard", pa.float32()),
+        pa.field("rights_cluster_license", pa.string()),
+        pa.field("rights_cluster_id", pa.string()),
         pa.field("drop_reason", pa.string()),
         pa.field("drop_value", pa.float64()),
         pa.field("drop_threshold", pa.float64()),

@@ -1,6 +1,7 @@
 """Tasks: from drops to one decision for each document that deduplication touches.
 
     same_urls, exact, verified ──▶ redirected(group) ──▶ clusters(group) ──▶ decisions(shard)
+                                                     ──▶ licences(group) ──▶    (rights.clusters)
 
 Every survivor that is named is kept: who was dropped for a document that was itself dropped later
 is told that one's survivor. Documents meet where the survivor's shard is (`drops`), a group of
@@ -16,18 +17,22 @@ import pyarrow.compute as pc
 
 from dataprep import drops, survivors
 from dataprep.config import Dataprep
+from dataprep.config_rights import Rights
 from dataprep.exchange import open_exchange, read_partition
+from dataprep.rights import clusters
 from dataprep.sealed import open_sealed, read_sealed, write_sealed
 from dataprep.workspace import INDEX_ROW, ROW_BITS, ROW_MASK, Layout, Workspace
 
 DECISION_SCHEMA = pa.schema(
     [
         pa.field("row", pa.int64(), nullable=False),
-        pa.field("cluster_id", pa.string(), nullable=False),
-        pa.field("cluster_size", pa.int64(), nullable=False),
+        pa.field("cluster_id", pa.string()),
+        pa.field("cluster_size", pa.int64()),
         pa.field("cluster_weight", pa.float32()),
         pa.field("survivor_id", pa.string()),
         pa.field("survivor_jaccard", pa.float32()),
+        pa.field("rights_cluster_license", pa.string()),
+        pa.field("rights_cluster_id", pa.string()),
         pa.field("drop_reason", pa.string()),
         pa.field("drop_value", pa.float64()),
         pa.field("drop_threshold", pa.float64()),
@@ -86,10 +91,10 @@ def find_clusters(
     }
     own = pa.table(
         {
+            **nothing,
             "row": named["survivor_row"],
             "cluster_id": named["survivor_id"],
             "cluster_size": sizes,
-            **nothing,
             "cluster_weight": survivors.weight(config.survivors, sizes),
         },
         schema=DECISION_SCHEMA,
@@ -121,6 +126,8 @@ def _dropped(found: pa.Table, sizes: np.ndarray, config: Dataprep) -> pa.Table:
         "cluster_weight": pa.nulls(len(found), pa.float32()),
         "survivor_id": found["survivor_id"],
         "survivor_jaccard": similarity.cast(pa.float32(), safe=False),
+        "rights_cluster_license": pa.nulls(len(found), pa.string()),
+        "rights_cluster_id": pa.nulls(len(found), pa.string()),
         "drop_reason": reasons.take(code.combine_chunks()),
         "drop_value": found["similarity"],
         "drop_threshold": thresholds.take(code.combine_chunks()),
@@ -128,17 +135,21 @@ def _dropped(found: pa.Table, sizes: np.ndarray, config: Dataprep) -> pa.Table:
     return pa.table(columns, schema=DECISION_SCHEMA)
 
 
-def write_decisions(work: Workspace, layout: Layout, group: int) -> None:
-    """Task: the decisions of each shard of this group, in order."""
+def write_decisions(work: Workspace, layout: Layout, group: int, rights: Rights) -> None:
+    """Task: the decisions of each shard of this group, in order, and what the rules over licences
+    say of documents that no other drops."""
     paths = [work.clusters(other) for other in range(layout.num_groups)]
     table = read_partition(paths, group, layout.num_groups, DECISION_SCHEMA)
     table = table.replace_schema_metadata(None).sort_by("row").combine_chunks()
     rows = table["row"].to_numpy()
+    members = clusters.read_member_licences(work, layout, group)
     for shard in layout.shards_of(group):
         start, stop = np.searchsorted(rows, [shard << ROW_BITS, (shard + 1) << ROW_BITS])
         part = table.slice(start, stop - start)
         own = pa.array(rows[start:stop] & ROW_MASK)
-        write_sealed(work.decisions(shard), part.set_column(0, DECISION_SCHEMA.field("row"), own))
+        part = part.set_column(0, DECISION_SCHEMA.field("row"), own)
+        part = clusters.judged(work, shard, part, members, rights)
+        write_sealed(work.decisions(shard), part)
 
 
 def read_decisions(work: Workspace, shard: int) -> pa.Table:

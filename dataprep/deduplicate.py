@@ -5,6 +5,7 @@
     bands        ──▶ links(partition)       ──▶ forests ──▶ candidates         (links, candidates)
     staged       ──▶ shingles(shard)        ──▶ verified(batch)                (verification)
     drops        ──▶ redirected(group)      ──▶ clusters ──▶ decisions(shard)  (decisions)
+                                            ──▶ licences                       (rights.clusters)
 
 Each task reads and writes files of the workspace and returns nothing, so that a restart knows from
 the files alone what is left. The driver holds counts and paths, nothing that grows with documents.
@@ -18,6 +19,7 @@ from dataprep import candidates, decisions, equal_documents, links, verification
 from dataprep.config import Dataprep
 from dataprep.equal_documents import TEXTS, URLS
 from dataprep.links import RunTasks
+from dataprep.rights import clusters
 from dataprep.workspace import Layout, Workspace
 
 Facts = dict[str, dict[str, int]]
@@ -109,9 +111,17 @@ def deduplicate(work: Workspace, config: Dataprep, layout: Layout, run_tasks: Ru
         "clusters",
     )
     do(
+        clusters.write_member_licences,
+        [
+            (work.licences(group), (work, layout, group, [*redirected, *verified]))
+            for group in groups
+        ],
+        "licences of duplicates",
+    )
+    do(
         decisions.write_decisions,
         [
-            (work.decisions(shard), (work, layout, group))
+            (work.decisions(shard), (work, layout, group, config.rights))
             for group in groups
             for shard in [_unfinished(work, layout, group)]
         ],

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from dataprep import explain_rights
 from dataprep.config import Dataprep
 from dataprep.contract import (
     cuts_files,
@@ -52,6 +53,7 @@ def explain(directory: Location, document: str) -> str:
                     *_describe(row),
                     *explained(row, manifest.facts.get("perplexity", {})),
                     *_rules(row, config),
+                    *explain_rights.judgement(row, config),
                     *_cluster(directory, manifest, row),
                     *_pieces(directory, manifest, row),
                 ]
@@ -193,6 +195,7 @@ def _describe(row: Mapping[str, Any]) -> list[str]:
         _line("file", row["part"]),
         _line("content hash", row["content_hash"].hex()),
         _line("source", _joined(row["source"], row["license"], row["url"])),
+        *explain_rights.lines(row),
         _line("language", f"{row['language']} ({_number(row['language_score'])})"),
         _line("bytes", f"{text_bytes + sum(removed.values()):,} read, {text_bytes:,} written"),
         _line("edits, bytes", edits),
@@ -202,7 +205,9 @@ def _describe(row: Mapping[str, Any]) -> list[str]:
     signals = {
         name: value
         for name, value in row.items()
-        if name not in known and not name.startswith("pii_") and not isinstance(value, list)
+        if name not in known
+        and not name.startswith(("pii_", "rights_"))
+        and not isinstance(value, list)
     }
     width = max(map(len, signals), default=0)
     lines.append("  signals")

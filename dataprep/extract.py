@@ -11,6 +11,7 @@ Nothing is remembered from one page to the next: a page gives the same text ever
 """
 
 import codecs
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
@@ -20,7 +21,8 @@ from resiliparse.parse.html import HTMLTree
 
 from dataprep import code_blocks, mathematics
 from dataprep.main_text import find_article, joined
-from dataprep.page_scan import Scan, scan
+from dataprep.page_scan import scan
+from dataprep.rights.page_marks import Statement, page_rights
 from dataprep.verbatim import Passage, mark, restore, without_marks
 
 Extractor = Literal["fast", "precise"]
@@ -46,28 +48,40 @@ class Extracted(NamedTuple):
     url: str | None
     """The canonical address, if it is absolute."""
     license: str | None
-    """Address of the licence that the page links to as such."""
+    """The licence as the page states it: mostly an address."""
+    evidence: str | None = None
+    """How it states it (`rights.page_marks`)."""
+    marks: tuple[str, ...] = ()
+    """What it asks of those who would use it (`rights.opt_out`)."""
 
 
 def extract(
-    html: bytes, encoding_hint: str | None, extractor: Extractor, *, with_url: bool = True
+    html: bytes,
+    encoding_hint: str | None,
+    extractor: Extractor,
+    *,
+    with_url: bool = True,
+    given: Sequence[Statement] = (),
 ) -> Extracted | str:
     """The article of a page, or the reason why there is none.
 
     `encoding_hint` is the charset of the HTTP header; `with_url` False leaves out the search for
-    the page's address, for a caller who knows it. Reasons: `no_text`, and `page_too_complex`
+    the page's address, for a caller who knows it; `given` are licences that the response's headers
+    state. Reasons: `no_text`, and `page_too_complex`
     for a page so built that parsing it would take seconds.
     """
     content = decode(html, encoding_hint)
     # Tags in UTF-16 hold zeros; in every other encoding of the web they are ASCII.
-    seen = scan(content.encode() if b"\0" in html else html)
+    encoded = content.encode() if b"\0" in html else html
+    seen = scan(encoded)
     if seen.is_too_complex:
         return "page_too_complex"
     tree: Any = HTMLTree.parse(content)
     root = tree.document.document_element if tree.document is not None else None
     if root is None:
         return "no_text"
-    url, license = _stated(tree, seen, with_url)
+    url = _canonical(tree) if with_url else None
+    rights = page_rights(tree, encoded, seen, given)
     passages = _take_out(tree) if seen.may_hold_passages else []
     article = find_article(_main_content(tree))
     if extractor == "precise":
@@ -81,7 +95,7 @@ def extract(
     if not text or text.isspace():
         return "no_text"
     title = " ".join(without_marks(tree.title or "").split())
-    return Extracted(text, title or None, root.getattr("lang") or None, url, license)
+    return Extracted(text, title or None, root.getattr("lang") or None, url, *rights)
 
 
 def decode(html: bytes, encoding_hint: str | None) -> str:
@@ -123,17 +137,13 @@ def _main_content(tree: Any) -> str:
     )
 
 
-def _stated(tree: Any, seen: Scan, with_url: bool) -> tuple[str | None, str | None]:
-    """Canonical address and licence as the page states them."""
+def _canonical(tree: Any) -> str | None:
+    """The page's address as it states it."""
     url: str | None = None
-    license: str | None = None
-    if with_url and tree.head is not None:
+    if tree.head is not None:
         for node in tree.head.query_selector_all('link[rel~="canonical"]').values():
             url = url or _absolute(node.getattr("href"))
-    if seen.may_state_license:
-        for node in tree.document.query_selector_all('[rel~="license"]').values():
-            license = license or _absolute(node.getattr("href"))
-    return url, license
+    return url
 
 
 def _take_out(tree: Any) -> list[Passage]:

@@ -62,7 +62,13 @@ def record_of(
         or any(longer_than(content, bytes_max) for _, content in meta)
     ):
         return "field_too_long"
-    return Record(id_prefix + identity, text, url, stated or source.license, meta)
+    evidence = f"record:{columns.license}" if stated else recipe_evidence(source)
+    return Record(id_prefix + identity, text, url, stated or source.license, meta, evidence)
+
+
+def recipe_evidence(source: Source) -> str | None:
+    """The evidence for the licence of a record that states none."""
+    return None if source.license is None else "recipe"
 
 
 def text_problem(text: Any, document_bytes_max: int) -> str | None:

@@ -93,10 +93,12 @@ def read_records(
     except OSError:
         yield Refusal(file.name, 0, 0, None, None, "unreadable")
         return
+    evidence = "package" if file.license else "recipe" if license else None
     license = file.license or license
     package = ("package", file.package or "")
     if not file.name.endswith(".py"):
-        yield _whole(file.name, content, id_prefix, license, package, limits)
+        whole = _whole(file.name, content, id_prefix, license, package, limits)
+        yield whole._replace(evidence=evidence) if isinstance(whole, Record) else whole
         return
     try:
         documented = _docstrings(content, file.name)
@@ -113,7 +115,7 @@ def read_records(
             yield Refusal(file.name, None, row, len(encoded), digest_of(encoded), problem)
             continue
         meta = (package, ("kind", "docstring"), ("name", name), ("line", str(line)))
-        yield Record(f"{id_prefix}{file.name}#{row}", text, None, license, meta)
+        yield Record(f"{id_prefix}{file.name}#{row}", text, None, license, meta, evidence)
 
 
 def _whole(

@@ -1,6 +1,6 @@
 """Files of HTML, each one document: the article's text, as `extract` finds it.
 
-The address is the page's canonical one, the licence what the page links to as its licence. Reasons
+The address is the page's canonical one, the licence what the page states as its own. Reasons
 of refusal: page_too_long, page_too_complex, no_text, text_too_long, field_too_long, and truncated,
 corrupt, decompressed_too_long, unreadable.
 """
@@ -9,7 +9,7 @@ from dataprep.config import Dataprep, Source
 from dataprep.decompress import read_pieces
 from dataprep.delimited import BrokenStream, cut, no_ends
 from dataprep.extract import extract
-from dataprep.fields import longer_than, text_problem
+from dataprep.fields import longer_than, recipe_evidence, text_problem
 from dataprep.records import File, Record, Refusal, digest_of
 
 
@@ -35,6 +35,8 @@ def read_record(file: File, id_prefix: str, source: Source, limits: Dataprep) ->
             problem = "field_too_long"
         if problem is None:
             license = found.license or source.license
-            return Record(f"{id_prefix}{file.name}#0", found.text, found.url, license, meta)
+            evidence = found.evidence or recipe_evidence(source)
+            own = f"{id_prefix}{file.name}#0"
+            return Record(own, found.text, found.url, license, meta, evidence, found.marks)
     assert problem is not None
     return Refusal(file.name, 0, 0, span.length, digest_of(span.content), problem)

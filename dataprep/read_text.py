@@ -10,7 +10,7 @@ import re
 from dataprep.config import Dataprep, Source
 from dataprep.decompress import plain_suffix, read_pieces
 from dataprep.delimited import BrokenStream, cut, no_ends
-from dataprep.fields import text_problem
+from dataprep.fields import recipe_evidence, text_problem
 from dataprep.records import File, Record, Refusal, digest_of
 
 _MARKDOWN_SUFFIXES = (".md", ".markdown", ".mdx")
@@ -40,7 +40,9 @@ def read_record(file: File, id_prefix: str, source: Source, limits: Dataprep) ->
         pass
     if problem is not None:
         return Refusal(file.name, 0, 0, span.length, digest_of(span.content), problem)
-    return Record(f"{id_prefix}{file.name}#0", text, None, source.license, ())
+    return Record(
+        f"{id_prefix}{file.name}#0", text, None, source.license, (), recipe_evidence(source)
+    )
 
 
 def without_front_matter(text: str) -> str:

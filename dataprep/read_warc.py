@@ -20,9 +20,12 @@ from fastwarc.warc import ArchiveIterator, WarcRecordType
 
 from dataprep.config import Dataprep, Source
 from dataprep.extract import Extracted, decode, extract
-from dataprep.fields import longer_than, text_problem
+from dataprep.fields import longer_than, recipe_evidence, text_problem
 from dataprep.http_body import BadEncodingError, TooLongError, decoded
 from dataprep.records import File, PassedOver, Record, Refusal, digest_of
+from dataprep.rights.header_marks import marks_in, stated_in
+from dataprep.rights.opt_out import together
+from dataprep.rights.page_marks import choose
 from launch.store import open_input
 
 _HTML_TYPES = frozenset(("text/html", "application/xhtml+xml"))
@@ -137,12 +140,14 @@ def _text(
             return Extracted(raw.decode(), None, None, None, None)
         except UnicodeDecodeError:
             return "bad_utf8"
-    if record.record_type == WarcRecordType.response:
+    headers = record.http_headers if record.record_type == WarcRecordType.response else None
+    given, marks = ([], ()) if headers is None else (stated_in(headers), marks_in(headers))
+    if headers is not None:
         try:
             raw = decoded(
                 raw,
-                _header(record.http_headers, b"Transfer-Encoding"),
-                _header(record.http_headers, b"Content-Encoding"),
+                _header(headers, b"Transfer-Encoding"),
+                _header(headers, b"Content-Encoding"),
                 limits.page_bytes_max,
             )
         except TooLongError:
@@ -150,10 +155,13 @@ def _text(
         except BadEncodingError:
             return "bad_content_encoding"
     if content_type == _PLAIN_TYPE:
-        return Extracted(decode(raw, charset), None, None, None, None)
+        return Extracted(decode(raw, charset), None, None, None, *choose(given), marks)
     if content_type is None and not _looks_like_html(raw):
         return PassedOver("content_type")
-    return extract(raw, charset, source.extractor, with_url=False)
+    found = extract(raw, charset, source.extractor, with_url=False, given=given)
+    if marks and not isinstance(found, str):
+        return found._replace(marks=together((*marks, *found.marks)))
+    return found
 
 
 def _record(
@@ -176,7 +184,9 @@ def _record(
     for value in (url, found.license, *(text for _, text in meta)):
         if value is not None and longer_than(value, limits.document_bytes_max):
             return "field_too_long"
-    return Record("", found.text, url, found.license or source.license, meta)
+    evidence = found.evidence or recipe_evidence(source)
+    license = found.license or source.license
+    return Record("", found.text, url, license, meta, evidence, found.marks)
 
 
 def _header(headers: Any, name: bytes) -> str | None:

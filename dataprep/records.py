@@ -21,6 +21,8 @@ READ_SCHEMA = pa.schema(
         pa.field("source", pa.string(), nullable=False),
         pa.field("url", pa.string()),
         pa.field("license", pa.string()),
+        pa.field("rights_evidence", pa.string()),
+        pa.field("rights_opt_out", pa.list_(pa.string()), nullable=False),
         pa.field("meta", pa.map_(pa.string(), pa.string()), nullable=False),
         pa.field("read_bytes", pa.int64(), nullable=False),
         pa.field("drop_reason", pa.string()),
@@ -60,6 +62,11 @@ class Record(NamedTuple):
     url: str | None
     license: str | None
     meta: tuple[tuple[str, str], ...]
+    evidence: str | None = None
+    """Where the licence is stated: `record:FIELD`, `page:KIND`, `header:link`, `package`, `recipe`;
+    None without one."""
+    marks: tuple[str, ...] = ()
+    """What the source asks of those who would use it (`rights.opt_out`)."""
 
 
 class Refusal(NamedTuple):
@@ -103,7 +110,10 @@ class Batch:
         self._clear()
 
     def _clear(self) -> None:
-        names = ("id", "content_hash", "text", "url", "license", "meta", "read_bytes")
+        names = (
+            "id", "content_hash", "text", "url", "license", "rights_evidence", "rights_opt_out",
+            "meta", "read_bytes",
+        )  # fmt: skip
         self.columns = {name: [] for name in names}
         self.refusals = []
         self.num_bytes = 0
@@ -117,6 +127,8 @@ class Batch:
         columns["text"].append(encoded)
         columns["url"].append(record.url)
         columns["license"].append(record.license)
+        columns["rights_evidence"].append(record.evidence)
+        columns["rights_opt_out"].append(record.marks)
         columns["meta"].append(record.meta)
         columns["read_bytes"].append(len(encoded))
         self.num_bytes += len(encoded) + len(record.id) + len(record.url or "")

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dataprep import report_perplexity
+from dataprep import report_perplexity, report_rights
 from dataprep.presets import load_preset
 from dataprep.report_page import render
 from dataprep.summarize import KEPT, PAIR, Summary, merge, summarize
@@ -31,7 +31,7 @@ VERSION = 1
 STEPS_BEFORE = ("normalize", "language", "content", "urls", "lines")
 STEPS_AFTER = (
     "pii", "decontamination", "quality", "toxicity", "perplexity", "exact", "near_duplicates",
-    "spans", "substrings",
+    "rights", "spans", "substrings",
 )  # fmt: skip
 _SCORES = {
     "language": "language_score",
@@ -89,6 +89,7 @@ def build(
         "contamination": summary["contamination"],
         "clusters": summary["clusters"],
         "perplexity": report_perplexity.section(summary),
+        "rights": report_rights.nested(summary),
         "histograms": summary["histograms"],
         "signal_thresholds": _signal_thresholds(
             summary["histograms"],

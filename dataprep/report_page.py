@@ -17,6 +17,7 @@ from dataprep import (
     report_perplexity,
     report_pieces,
     report_pii,
+    report_rights,
     report_signals,
     report_tables,
 )
@@ -28,6 +29,7 @@ _SECTIONS = (
     ("rules", "Rules", report_tables.rules),
     ("edits", "Edits", report_tables.edits),
     ("sources", "Sources", report_tables.sources),
+    ("rights", "Licences and opt-outs", report_rights.rights),
     ("languages", "Languages", report_tables.languages),
     ("duplicates", "Duplicates", report_duplicates.duplicates),
     ("pieces", "Pieces", report_pieces.pieces),

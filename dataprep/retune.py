@@ -56,6 +56,7 @@ REPEATABLE = (
     "dataprep.pii.modes",
     "dataprep.perplexity",
     "dataprep.decontamination",
+    "dataprep.rights",
     "dataprep.survivors",
     "dataprep.exact",
     "dataprep.near_duplicates",

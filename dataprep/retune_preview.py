@@ -17,6 +17,7 @@ from dataprep.contract import stands_beside
 from dataprep.models import perplexity_training
 from dataprep.records import READ_SCHEMA
 from dataprep.retune import check, undecided
+from dataprep.rights import verdicts
 from dataprep.step import Step
 from dataprep.stored import read_stored, stored_shards
 from dataprep.write import READ_BYTES, REMOVED_SUFFIX
@@ -66,6 +67,7 @@ def preview(recipe: "Recipe", old: Manifest) -> Preview:
             for step in steps:
                 assert step.decide is not None
                 table = step.decide(table)
+            table = verdicts.marked(table, recipe.dataprep.rights)
             reasons = pc.fill_null(table["drop_reason"], KEPT)
             tally = pa.table({"name": reasons, "bytes": stored["text_bytes"]}).group_by("name")
             for row in tally.aggregate([("bytes", "count"), ("bytes", "sum")]).to_pylist():

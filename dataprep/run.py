@@ -86,8 +86,10 @@ def check(recipe: Recipe) -> None:
     from dataprep import decontamination, indexed, read, shard, side_files, survivors
     from dataprep.models import labelled, perplexity_training
     from dataprep.pii import modes as pii_modes
+    from dataprep.rights import verdicts as rights
 
     survivors.check(recipe.dataprep, recipe.sources)
+    rights.check(recipe.dataprep.rights, recipe.sources)
     indexed.find_indexes(recipe.dataprep, recipe.sources)
     read.shards(recipe.sources, Path.cwd())
     side_files.side_files(recipe.dataprep)
@@ -121,10 +123,12 @@ def find_inputs(recipe: Recipe, *, write: bool) -> list[Input]:
     from dataprep import decontamination_items, indexed, read, side_files, survivors
     from dataprep.models import labelled, perplexity_training
     from dataprep.pii import modes as pii_modes
+    from dataprep.rights import verdicts as rights
 
     pii_modes.check(recipe.dataprep.pii)
     keys = pii_modes.key_inputs(recipe.dataprep.pii, side_files.PREFIX)
     survivors.check(recipe.dataprep, recipe.sources)
+    rights.check(recipe.dataprep.rights, recipe.sources)
     indexes = indexed.inputs(indexed.find_indexes(recipe.dataprep, recipe.sources))
     root = recipe.run.root
     with digest_cache(recipe.documents, write=write) as cache:

@@ -35,6 +35,7 @@ from dataprep.models import classifier, perplexity
 from dataprep.pii import redact
 from dataprep.read import Shard, read_shard
 from dataprep.records import READ_SCHEMA
+from dataprep.rights import decide as rights
 from dataprep.sealed import open_sealed, read_json, write_json
 from dataprep.stage import is_staged, open_stage
 from dataprep.step import Step, apply_chain, check_chain
@@ -63,6 +64,7 @@ def chain(config: Dataprep, models: Mapping[str, Path]) -> list[Step]:
     else:
         steps += [language.make_unmeasured_step(), *lists]
     steps.append(redact.make_step(config.pii))
+    steps.append(rights.make_step(config.rights))
     steps += decontamination.make_steps(config)
     if config.quality is not None:
         steps.append(classifier.make_step("quality", models.get("quality"), config.quality))

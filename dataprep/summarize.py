@@ -20,6 +20,7 @@ from dataprep import (
     report_duplicates,
     report_perplexity,
     report_pii,
+    report_rights,
 )
 from dataprep.contract import document_fields, iterate_tables
 
@@ -35,7 +36,7 @@ PAIR = "\x1f"
 _TALLIES = (
     "groups", "sources", "languages", "source_languages", "language_groups", "edits", "pii",
     "contamination",
-    "clusters", "perplexity",
+    "clusters", "perplexity", *report_rights.TALLIES,
 )  # fmt: skip
 
 Summary = dict[str, Any]
@@ -106,6 +107,7 @@ def summarize_table(table: pa.Table) -> Summary:
         "clusters": report_duplicates.tally(table),
         "perplexity": report_perplexity.tally(table, kept),
         "samples": _samples(table, groups) | _samples(*report_perplexity.bucketed(table)),
+        **report_rights.tally(table, text_bytes, kept),
     }
 
 
@@ -195,6 +197,7 @@ def _sample(table: pa.Table, row: int) -> dict[str, Any]:
 def merge(parts: Sequence[Mapping[str, Any]]) -> Summary:
     """The sum of summaries; the order of the parts does not matter."""
     merged: Summary = {"samples": {}, "histograms": {}, "thresholds": {}}
+    merged["rights_samples"] = report_rights.merge_samples(parts)
     for name in _TALLIES:
         merged[name] = {}
         for part in parts:

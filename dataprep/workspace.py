@@ -133,6 +133,10 @@ class Workspace:
         """Exchange by group: members of the clusters whose survivors are of this group."""
         return self.directory / "clusters" / f"group-{group:05d}.parquet"
 
+    def licences(self, group: int) -> Path:
+        """Exchange by group: licences of documents of this group that were dropped for others."""
+        return self.directory / "licences" / f"group-{group:05d}.parquet"
+
     def decisions(self, shard: int) -> Path:
         """What deduplication says of each document of the shard that it touches."""
         return self.directory / "decisions" / f"shard-{shard:05d}.parquet"

@@ -29,7 +29,10 @@ READ_BYTES = "read_bytes"
 # and the number of rows, not from Arrow's buffers, which may hold the same rows in other sizes.
 _ROW_GROUP_BYTES = 64 * 2**20
 _ROW_BYTES = 1024
-_DICTIONARY_COLUMNS = ["source", "license", "language", "drop_reason"]
+_DICTIONARY_COLUMNS = [
+    "source", "license", "language", "drop_reason",
+    "rights_evidence", "rights_license", "rights_family",
+]  # fmt: skip
 # Statistics of text would copy whole documents into the file's footer.
 _NO_STATISTICS = {"text", "meta", "removed_bytes", "url"}
 

@@ -57,6 +57,8 @@ def test_what_the_markup_says_of_the_page() -> None:
         "en-GB",
         "https://mill.example/of-mills",
         "https://creativecommons.org/licenses/by/4.0/",
+        "page:rel-license",
+        (),
     )
     relative = extract(page("", '<link rel="canonical" href="/of-mills">'), None, "fast")
     assert isinstance(relative, Extracted) and relative.url is None

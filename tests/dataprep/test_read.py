@@ -58,6 +58,8 @@ def test_a_record_becomes_a_row(tmp_path: Path) -> None:
         "source": "s",
         "url": "http://x",
         "license": "MIT",
+        "rights_evidence": "record:l",
+        "rights_opt_out": [],
         "meta": {"a": '{"b":[null],"c":1}'},
         "read_bytes": 6,
         "drop_reason": None,

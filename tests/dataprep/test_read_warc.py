@@ -79,6 +79,7 @@ def test_a_response_becomes_a_document(tmp_path: Path) -> None:
                 ("content_type", "text/html"),
                 ("title", "Mill"),
             ),
+            "recipe",
         ),
     ]
 
