@@ -52,7 +52,7 @@ class Pii(Model):
     substitute: a value of its kind that is nobody's; drop: a mark, and the document is dropped;
     off: it is not looked for."""
     modes: dict[str, Mode] = Field(default_factory=dict)
-    """By kind, a mode in the place of that for all."""
+    """By kind, or by what it is counted as (`ip_address`), a mode in the place of that for all."""
     findings_max: int | None = Field(None, ge=0)
     """Most findings, of all kinds together, of a document that is kept; unset: any number."""
     hash_key_file: str | None = None

@@ -18,12 +18,18 @@ from launch.manifest import Input
 KEY_BYTES_MIN = 16
 _KEY_BYTES_MAX = 65_536
 _KEY_LABEL = b"gristmill: which key the hashes of personal data were made with"
+_COUNTED_AS = {kind.name: kind.counted_as for kind in KINDS}
 _MAKE_KEY = "a key: head -c 32 /dev/urandom | base64 > pii.key"
 
 
 def mode_of(config: Pii, kind: str) -> Mode:
-    """The mode of a kind by its name."""
-    return config.modes.get(kind, config.mode)
+    """The mode of a kind: by its name, else by what it is counted as, else the one for all.
+
+    So `email` speaks of spelled addresses too, `phone` of Chinese mobile numbers, `ip_address` of
+    both versions.
+    """
+    named = config.modes.get(kind, config.modes.get(_COUNTED_AS[kind]))
+    return config.mode if named is None else named
 
 
 def wanted(config: Pii) -> tuple[str, ...]:
@@ -56,7 +62,7 @@ def edits(config: Pii) -> tuple[object, ...]:
 def check(config: Pii) -> None:
     """Raises UserError for a mode of a kind that there is not, and for kinds that are counted
     together but not dropped together: what is dropped is decided from the stored counts."""
-    known = [kind.name for kind in KINDS]
+    known = list(dict.fromkeys([*_COUNTED_AS, *_COUNTED_AS.values()]))
     for name in config.modes:
         if name not in known:
             close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)

@@ -197,6 +197,9 @@ def test_a_kind_that_is_off_stays() -> None:
     assert cleaned(["jane@site.de 93.184.216.34"], Pii(modes={"email": "off"})) == [
         "jane@site.de <IP_ADDRESS>"
     ]
+    assert cleaned(["jane@site.de 93.184.216.34 ok"], Pii(modes={"ip_address": "off"})) == [
+        "<EMAIL> 93.184.216.34 ok"
+    ]
     chosen = Pii(mode="off", modes={"email": "placeholder"})
     assert cleaned(["jane@site.de 93.184.216.34"], chosen) == ["<EMAIL> 93.184.216.34"]
 
