@@ -135,7 +135,12 @@ class _Handler(BaseHTTPRequestHandler):
         elif fault.isdigit():
             self._send(int(fault), "no")
         elif fault == "stall":
+            # The client goes away before: it does not count as one that waits.
+            with self.server.guard:
+                self.server.at_once -= 1
             self.server.stopped.wait(STALL_SECONDS)
+            with self.server.guard:
+                self.server.at_once += 1
             self.close_connection = True
         elif fault == "drip":
             self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")

@@ -97,6 +97,8 @@ def load(annotator: Annotator, where: str) -> Encoder:
     if device != "cpu" and not torch.cuda.is_available():
         got = f"'{device}', and no GPU that torch sees"
         raise UserError(f"{where}.annotator.execution.device", got, "cpu")
+    # Bars are launch.progress's.
+    transformers.utils.logging.disable_progress_bar()
     options = {"local_files_only": True, "trust_remote_code": False}
     try:
         model, told = transformers.AutoModelForSequenceClassification.from_pretrained(
