@@ -256,7 +256,7 @@ def test_report_and_explanation_tell_why(tmp_path: Path) -> None:
 
 def test_rules_for_a_source_that_is_not_there_are_refused() -> None:
     sources = [Source(name="wiki", kind="jsonl", paths=("a",))]
-    with pytest.raises(UserError, match="dataprep.rights.sources.wikki") as refused:
+    with pytest.raises(UserError, match=r"dataprep\.rights\.sources\.wikki") as refused:
         verdicts.check(Rights(sources={"wikki": SourceRights(unknown="drop")}), sources)
     assert "did you mean 'wiki'" in (refused.value.hint or "")
     rights = Rights(deny=("mit",), sources={"wiki": SourceRights(deny=(), unknown="drop")})
