@@ -1,4 +1,4 @@
-"""Figures of provenance and rights: licences and opt-outs on made and on real pages, and their cost.
+"""Figures of provenance and rights: licences and opt-outs on made and real pages, their cost.
 
 No target is set for what is found; the step's cost has one, 0.1 ms a page. Made pages are drawn
 from templates by a seed: each has one statement of a known licence, or something that looks like
