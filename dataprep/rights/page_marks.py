@@ -71,6 +71,9 @@ _RESERVED = re.compile(
     re.IGNORECASE,
 )
 _HITS_MAX = 8
+# Words are looked for in the last bytes of a page, where its foot is: of 126 real pages with such
+# words anywhere 113 have them there (2026-11-26), and the search costs a third.
+_FOOT_BYTES = 65_536
 _BEFORE, _AFTER = 400, 500
 
 
@@ -229,6 +232,7 @@ def _speaks_of_page(node: Any) -> bool:
 
 
 def _in_words(html: bytes) -> Iterator[Statement]:
+    html = html[-_FOOT_BYTES:]
     for words in _around(html, b"icensed under"):
         stated = _UNDER.search(words)
         made = None if stated is None else read_licence(stated[1].partition(". ")[0])

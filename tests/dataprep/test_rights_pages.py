@@ -76,7 +76,7 @@ def test_a_licence_is_found_where_a_page_states_it(name: str) -> None:
         page("", f'<p>Photo: A. Miller, licence <a href="{CC}">CC</a></p>'),
         page("", f'<p>Mills have long been <a href="{CC}">ground</a> for dispute.</p>'),
         page("", "<p>TYPO3 is a Content Management Framework licensed under GNU/GPL.</p>"),
-        page("", "<script>/* Copyright 2014 R. All rights. Licensed under MIT */</script>"),
+        page("", "<script>/* © 2014. All rights reserved. Licensed under MIT */</script>"),
         page("", '<p class="license">text</p><script>var a = {"license": "MIT"}</script>'),
         page('<link rel="license" href="/impressum.html">'),
     ],
