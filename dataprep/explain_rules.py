@@ -12,6 +12,8 @@ import numpy as np
 import pyarrow as pa
 
 from dataprep.config import Dataprep
+from dataprep.models import calibration, quality, toxicity
+from dataprep.models.selection import pareto_thresholds
 from dataprep.rules import STOP_WORDS, judged_rows, judgements
 from dataprep.stop_words import languages_with_stop_words, own_lists
 
@@ -27,22 +29,51 @@ class Verdict:
     fails: bool
 
 
-def verdicts(row: Mapping[str, Any], config: Dataprep) -> Iterator[Verdict]:
-    """Every rule that applies to the document. A dropped one may fail several: the first counts."""
+def verdicts(
+    row: Mapping[str, Any], config: Dataprep, found: Mapping[str, Any] | None = None
+) -> Iterator[Verdict]:
+    """Every rule that applies to the document. A dropped one may fail several: the first counts.
+
+    `found` are the manifest's facts of classifiers, which hold thresholds that stand for a share.
+    """
     if config.languages:
         score, least = row["language_score"], config.language_score_min
         foreign = row["language"] not in config.languages
         if foreign:
             yield Verdict("language.not_wanted", score, False, least, score >= least)
     yield from _presets(row, config)
+    yield from _models(row, config, found or {})
+
+
+def _models(
+    row: Mapping[str, Any], config: Dataprep, found: Mapping[str, Any]
+) -> Iterator[Verdict]:
+    """What the classifiers' scores come to; `found` are their facts in the manifest."""
     if config.quality is not None:
-        score, least = row.get("quality_score"), config.quality.threshold
-        fails = score is not None and np.float32(score) < np.float32(least)
-        yield Verdict("quality.low_score", score, True, least, bool(fails))
-    if config.toxicity is not None:
-        score, most = row.get("toxicity_score"), config.toxicity.threshold
+        own = calibration.with_threshold(config.quality, found.get("quality", {}))
+        score, least, reason = row.get("quality_score"), own.threshold, quality.LOW
+        if own.select == "pareto":
+            hashes = pa.array([row["content_hash"]], pa.binary(16))
+            reason = quality.DRAWN
+            least = float(pareto_thresholds(hashes, own.pareto_alpha, own.draw_seed)[0])
+            fails = score is not None and score < least
+        else:
+            fails = score is not None and np.float32(score) < np.float32(least)
+        yield Verdict(reason, score, True, least, bool(fails))
+    if config.toxicity is None or config.toxicity.mode == "cut":
+        return
+    table = calibration.with_threshold(config.toxicity, found.get("toxicity", {}))
+    categories = table.categories("toxicity")
+    judged = {
+        toxicity.reason_of(category, categories): (column, table.threshold_of(category))
+        for category, column in toxicity.category_columns(categories).items()
+    }
+    if table.drop_budget is not None:
+        judged = {toxicity.HIGH: (toxicity.COLUMN, table.threshold)}
+    for reason, (column, most) in judged.items():
+        score = row.get(column)
         fails = score is not None and np.float32(score) >= np.float32(most)
-        yield Verdict("toxicity.high_score", score, False, most, bool(fails))
+        yield Verdict(reason, score, False, most, bool(fails))
 
 
 def _presets(row: Mapping[str, Any], config: Dataprep) -> Iterator[Verdict]:

@@ -13,6 +13,7 @@ from dataprep import (
     report_audit,
     report_contamination,
     report_duplicates,
+    report_models,
     report_pieces,
     report_signals,
     report_tables,
@@ -31,7 +32,7 @@ _SECTIONS = (
     ("audit", "Audit of duplicates", report_audit.audit),
     ("pii", "Personal data", report_tables.pii),
     ("contamination", "Evaluation sets", report_contamination.contamination),
-    ("classifiers", "Classifiers", report_tables.classifiers),
+    ("classifiers", "Classifiers", report_models.classifiers),
     ("signals", "Signals", report_signals.signals),
     ("samples", "Samples", report_signals.samples),
 )

@@ -133,6 +133,7 @@ def find_inputs(recipe: Recipe, *, write: bool) -> list[Input]:
 def build(recipe: Recipe, inputs: list[Input]) -> Manifest:
     """Everything after the checks; the caller holds the lock of `recipe.documents`."""
     from dataprep import decontamination, read
+    from dataprep.models import calibration
     from dataprep.rehearsal import rehearse_once
     from launch.ray_cluster import ray_session
 
@@ -141,8 +142,11 @@ def build(recipe: Recipe, inputs: list[Input]) -> Manifest:
     decontamination.check(recipe.dataprep)
     rehearse_once()
     trained = train_classifiers(recipe)
+    models = {name: model.path.resolve() for name, model in trained.items()}
     with ray_session(recipe.execution):
-        _pass(recipe, work, shards, {name: model.path.resolve() for name, model in trained.items()})
+        run_tasks = functools.partial(run_stage_tasks, recipe)
+        trained = calibration.calibrate(recipe, work, shards, models, trained, run_tasks)
+        _pass(recipe, work, shards, models, trained)
         return finish(recipe, inputs, work, len(shards), trained)
 
 
@@ -235,13 +239,19 @@ def train_classifiers(recipe: Recipe) -> "dict[Name, TrainedClassifier]":
 
 
 def _pass(
-    recipe: Recipe, work: Workspace, shards: "list[Shard]", models: "Mapping[Name, Path]"
+    recipe: Recipe,
+    work: Workspace,
+    shards: "list[Shard]",
+    models: "Mapping[Name, Path]",
+    trained: "Mapping[Name, TrainedClassifier]",
 ) -> None:
     from dataprep import sample, shard, side_files, stage
+    from dataprep.models import calibration
     from dataprep.survivors import with_source_order
     from launch.ray_cluster import finished_tasks
 
     config = side_files.with_absolute_paths(recipe.dataprep)
+    config = calibration.with_thresholds(config, trained)
     config = with_source_order(config, recipe.sources)
     quotas = sample.quotas(shards, recipe.dataprep.limit)
     arguments = [

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataprep import histogram, report_contamination, report_duplicates
+from dataprep import histogram, report_borderline, report_contamination, report_duplicates
 from dataprep.contract import document_fields, iterate_tables
 
 KEPT = "kept"
@@ -96,6 +96,7 @@ def summarize_table(table: pa.Table) -> Summary:
         "pii": pii,
         "contamination": report_contamination.tally(table),
         "clusters": report_duplicates.tally(table),
+        "borderline": report_borderline.tally(table),
         "samples": _samples(table, groups),
     }
 
@@ -205,6 +206,7 @@ def merge(parts: Sequence[Mapping[str, Any]]) -> Summary:
             together.sort(key=lambda sample: (sample["content_hash"], sample["id"]))
             wanted = SAMPLES_PER_GROUP.get(group, SAMPLES_PER_REASON)
             merged["samples"][group] = together[:wanted]
+    merged["borderline"] = report_borderline.merge([part["borderline"] for part in parts])
     for name in ("samples", "histograms", "thresholds"):
         merged[name] = dict(sorted(merged[name].items()))
     return merged
