@@ -7,7 +7,7 @@ from pydantic import Field, field_validator, model_validator
 
 from dataprep.config_decontamination import Decontamination
 from dataprep.config_duplicates import Exact, NearDuplicates, Spans, Substrings, Survivors
-from dataprep.config_models import Classifier
+from dataprep.config_models import QUALITY_ONLY, TOXICITY_ONLY, Classifier
 from dataprep.config_perplexity import Perplexity, check_languages
 from dataprep.config_pii import Pii
 from dataprep.config_rights import Rights
@@ -118,6 +118,8 @@ class KeywordList(Model):
     """Name of the list: its column is `keywords_NAME`, its reason `keywords.NAME`."""
     paths: tuple[str, ...] = Field(min_length=1)
     """Files of words, one a line (also .gz)."""
+    allow_paths: tuple[str, ...] = ()
+    """Files of words or phrases; what lies wholly inside one of them does not count."""
     languages: tuple[str, ...] = ()
     """Languages whose documents are searched; empty: all."""
     matches_max: int | None = Field(None, ge=0)
@@ -248,6 +250,27 @@ class Dataprep(Model):
         if self.output is not None and not parse(self.output).key:
             expected = "s3://BUCKET/KEY: documents have a place of their own in the bucket"
             raise UserError("dataprep.output", f"'{self.output}'", expected)
+        return self
+
+    @model_validator(mode="after")
+    def _check_classifiers(self) -> Self:
+        for name, others in (("quality", TOXICITY_ONLY), ("toxicity", QUALITY_ONLY)):
+            table = getattr(self, name)
+            if table is None:
+                continue
+            for key in others:
+                if getattr(table, key) != type(table).model_fields[key].get_default(
+                    call_default_factory=True
+                ):
+                    raise UserError(f"dataprep.{name}.{key}", "a value", f"none: not for {name}")
+            if len(table.languages) > 1 and not self.signals:
+                where = f"dataprep.{name}.labels"
+                raise UserError(where, "several languages", "one, because signals = false")
+        if self.toxicity is not None and self.toxicity.mode == "cut" and self.toxicity.drop_budget:
+            where = "dataprep.toxicity.drop_budget"
+            raise UserError(where, "a budget", "none with mode = 'cut', which drops sentences")
+        if self.quality is not None and len(self.quality.categories("quality")) > 1:
+            raise UserError("dataprep.quality.labels", "several categories", "one")
         return self
 
     @model_validator(mode="after")

@@ -52,8 +52,9 @@ def explain(directory: Location, document: str) -> str:
                 [
                     *_describe(row),
                     *explained(row, manifest.facts.get("perplexity", {})),
-                    *_rules(row, config),
+                    *_rules(row, config, manifest),
                     *explain_rights.judgement(row, config),
+                    *_calibrations(manifest),
                     *_cluster(directory, manifest, row),
                     *_pieces(directory, manifest, row),
                 ]
@@ -126,11 +127,23 @@ def _config(manifest: Manifest) -> Dataprep | None:
     return None if table is None else parse_model(Dataprep, table, "dataprep")
 
 
-def _rules(row: Mapping[str, Any], config: Dataprep | None) -> list[str]:
+def _calibrations(manifest: Manifest) -> list[str]:
+    """Thresholds that stand for a share, and what they were found on."""
+    lines = []
+    for name, facts in manifest.facts.get("classifiers", {}).items():
+        found = facts.get("calibration")
+        if found is not None:
+            told = f"{name} {found['select']} {_number(found['share'])}: threshold "
+            told += f"{_number(found['threshold'])} from {found['documents']:,} documents"
+            lines.append(_line("calibration", told))
+    return lines
+
+
+def _rules(row: Mapping[str, Any], config: Dataprep | None, manifest: Manifest) -> list[str]:
     """Every rule that judged the document, passed or not."""
     if config is None:
         return []
-    found = list(verdicts(row, config))
+    found = list(verdicts(row, config, manifest.facts.get("classifiers", {})))
     width = max((len(verdict.reason) for verdict in found), default=0)
     lines = ["  rules that judge it; the first that fails is the reason" if found else "  no rules"]
     for verdict in found:

@@ -12,6 +12,8 @@ import numpy as np
 import pyarrow as pa
 
 from dataprep.config import Dataprep
+from dataprep.models import calibration, quality, toxicity
+from dataprep.models.selection import pareto_thresholds
 from dataprep.pii.kinds import PLACEHOLDERS
 from dataprep.pii.modes import dropping
 from dataprep.rules import STOP_WORDS, judged_rows, judgements
@@ -29,8 +31,13 @@ class Verdict:
     fails: bool
 
 
-def verdicts(row: Mapping[str, Any], config: Dataprep) -> Iterator[Verdict]:
-    """Every rule that applies to the document. A dropped one may fail several: the first counts."""
+def verdicts(
+    row: Mapping[str, Any], config: Dataprep, found: Mapping[str, Any] | None = None
+) -> Iterator[Verdict]:
+    """Every rule that applies to the document. A dropped one may fail several: the first counts.
+
+    `found` are the manifest's facts of classifiers, which hold thresholds that stand for a share.
+    """
     if config.languages:
         score, least = row["language_score"], config.language_score_min
         foreign = row["language"] not in config.languages
@@ -38,21 +45,45 @@ def verdicts(row: Mapping[str, Any], config: Dataprep) -> Iterator[Verdict]:
             yield Verdict("language.not_wanted", score, False, least, score >= least)
     yield from _presets(row, config)
     for counted in dropping(config.pii):
-        found = row.get(f"pii_{counted}")
-        yield Verdict(f"pii.{counted}", found, False, 0.0, bool(found))
+        number = row.get(f"pii_{counted}")
+        yield Verdict(f"pii.{counted}", number, False, 0.0, bool(number))
     findings_max = config.pii.findings_max
     if findings_max is not None:
         total = sum(row.get(f"pii_{counted}") or 0 for counted in PLACEHOLDERS)
         yield Verdict("pii.findings", total, False, findings_max, total > findings_max)
-    if config.quality is not None:
-        score, least = row.get("quality_score"), config.quality.threshold
-        fails = score is not None and np.float32(score) < np.float32(least)
-        yield Verdict("quality.low_score", score, True, least, bool(fails))
-    if config.toxicity is not None:
-        score, most = row.get("toxicity_score"), config.toxicity.threshold
-        fails = score is not None and np.float32(score) >= np.float32(most)
-        yield Verdict("toxicity.high_score", score, False, most, bool(fails))
+    yield from _models(row, config, found or {})
     yield from _perplexity(row, config)
+
+
+def _models(
+    row: Mapping[str, Any], config: Dataprep, found: Mapping[str, Any]
+) -> Iterator[Verdict]:
+    """What the classifiers' scores come to; `found` are their facts in the manifest."""
+    if config.quality is not None:
+        own = calibration.with_threshold(config.quality, found.get("quality", {}))
+        score, least, reason = row.get("quality_score"), own.threshold, quality.LOW
+        if own.select == "pareto":
+            hashes = pa.array([row["content_hash"]], pa.binary(16))
+            reason = quality.DRAWN
+            least = float(pareto_thresholds(hashes, own.pareto_alpha, own.draw_seed)[0])
+            fails = score is not None and score < least
+        else:
+            fails = score is not None and np.float32(score) < np.float32(least)
+        yield Verdict(reason, score, True, least, bool(fails))
+    if config.toxicity is None or config.toxicity.mode == "cut":
+        return
+    table = calibration.with_threshold(config.toxicity, found.get("toxicity", {}))
+    categories = table.categories("toxicity")
+    judged = {
+        toxicity.reason_of(category, categories): (column, table.threshold_of(category))
+        for category, column in toxicity.category_columns(categories).items()
+    }
+    if table.drop_budget is not None:
+        judged = {toxicity.HIGH: (toxicity.COLUMN, table.threshold)}
+    for reason, (column, most) in judged.items():
+        score = row.get(column)
+        fails = score is not None and np.float32(score) >= np.float32(most)
+        yield Verdict(reason, score, False, most, bool(fails))
 
 
 def _perplexity(row: Mapping[str, Any], config: Dataprep) -> Iterator[Verdict]:

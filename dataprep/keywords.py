@@ -25,7 +25,7 @@ def make_steps(lists: tuple[KeywordList, ...]) -> list[Step]:
     if not lists:
         return []
     for table in lists:
-        word_lists.load(table.paths, f"dataprep.keywords.{table.name}.paths")
+        _automata(table)
     adds = []
     for table in lists:
         adds.append(pa.field(f"keywords_{table.name}", pa.int64(), nullable=False))
@@ -44,17 +44,26 @@ def make_steps(lists: tuple[KeywordList, ...]) -> list[Step]:
 def _apply(table: pa.Table, lists: tuple[KeywordList, ...]) -> pa.Table:
     sizes = pc.binary_length(table["text"]).to_numpy()
     for own in lists:
-        found = word_lists.load(own.paths, f"dataprep.keywords.{own.name}.paths")
+        found, allowed = _automata(own)
         searched = _searched(table, own)
         matches = np.zeros(table.num_rows, dtype=np.int64)
         covered = np.zeros(table.num_rows, dtype=np.int64)
         text = table["text"] if searched.all() else table["text"].filter(pa.array(searched))
-        matches[searched], covered[searched] = word_lists.count(text, found)
+        matches[searched], covered[searched] = word_lists.count(text, found, allowed)
         field = pa.field(f"keywords_{own.name}", pa.int64(), nullable=False)
         table = table.append_column(field, pa.array(matches))
         field = pa.field(f"keywords_{own.name}_share", pa.float64(), nullable=False)
         table = table.append_column(field, pa.array(covered / np.maximum(sizes, 1)))
     return table
+
+
+def _automata(own: KeywordList) -> tuple[word_lists.Automaton, word_lists.Automaton | None]:
+    """The list's words, and what protects words inside it (Scunthorpe), if there is such a list."""
+    where = f"dataprep.keywords.{own.name}"
+    found = word_lists.load(own.paths, f"{where}.paths")
+    if not own.allow_paths:
+        return found, None
+    return found, word_lists.load(own.allow_paths, f"{where}.allow_paths")
 
 
 def _searched(table: pa.Table, own: KeywordList) -> BooleanArray:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dataprep import report_perplexity, report_rights
+from dataprep import report_models, report_perplexity, report_rights
 from dataprep.presets import load_preset
 from dataprep.report_page import render
 from dataprep.summarize import KEPT, PAIR, Summary, merge, summarize
@@ -90,10 +90,11 @@ def build(
         "clusters": summary["clusters"],
         "perplexity": report_perplexity.section(summary),
         "rights": report_rights.nested(summary),
+        "borderline": summary["borderline"],
         "histograms": summary["histograms"],
         "signal_thresholds": _signal_thresholds(
             summary["histograms"],
-            _thresholds(summary["thresholds"], config),
+            _thresholds(summary["thresholds"], config, facts.get("classifiers", {})),
             config.get("presets", []),
         ),
         "samples": {
@@ -146,19 +147,19 @@ def _funnel(
 
 
 def _thresholds(
-    applied: Mapping[str, Sequence[float]], config: Mapping[str, Any]
+    applied: Mapping[str, Sequence[float]], config: Mapping[str, Any], trained: Mapping[str, Any]
 ) -> dict[str, list[float]]:
-    """Thresholds by reason: those of the recipe, for all languages and for one, and what else was
-    applied."""
+    """Thresholds by reason: those of the recipe, for all languages and for one, those that were
+    found for a share (`trained`: facts of classifiers), and what else was applied."""
     found: dict[str, set[float]] = {reason: {*values} for reason, values in applied.items()}
     tables = [config, *config.get("language_rules", {}).values()]
     for table in tables:
         for rule_set, rules in table.get("thresholds", {}).items():
             for rule, value in rules.items():
                 found.setdefault(f"{rule_set}.{rule}", set()).add(float(value))
-    for name, rule in (("quality", "low_score"), ("toxicity", "high_score")):
-        if config.get(name):
-            found.setdefault(f"{name}.{rule}", set()).add(float(config[name]["threshold"]))
+    for name in trained:
+        for reason, value in report_models.thresholds(name, config, trained[name]).items():
+            found.setdefault(reason, set()).add(value)
     near = config.get("near_duplicates", {})
     if near.get("enabled"):
         reason = f"near_duplicates.{near.get('measure', 'jaccard')}"
@@ -175,6 +176,8 @@ def _signal_thresholds(
     known = {*signals}
     for reason, values in sorted(thresholds.items()):
         signal = read_by.get(reason, _SCORES.get(reason.partition(".")[0], ""))
+        own = reason.replace(".", "_", 1)  # toxicity.threat judges toxicity_threat
+        signal = own if own in known else signal
         if signal in known:
             listed = [{"reason": reason, "value": value} for value in values]
             found.setdefault(signal, []).extend(listed)

@@ -1,4 +1,4 @@
-"""The report's tables: funnel, rules, edits, sources, languages, classifiers.
+"""The report's tables: funnel, rules, edits, sources, languages.
 
 In: the content of report.json (see `report.build`). Out: markup, whose every text is escaped.
 """
@@ -205,25 +205,3 @@ def _mix(languages: Mapping[str, Mapping[str, int]], key: str) -> str:
 def _more(names: list[Any], shown: int = _NAMES_MAX) -> str:
     more = len(names) - shown
     return f"<p>{count(more)} more in report.json.</p>" if more > 0 else ""
-
-
-def classifiers(report: Mapping[str, Any]) -> str:
-    """How good the classifiers are."""
-    trained = report["facts"].get("classifiers", {})
-    if not trained:
-        return "<p>The recipe names none.</p>"
-    rows = [
-        row(
-            f"<code>{escape(name)}</code>",
-            f"#{count(sum(facts['training'].values()))}",
-            f"#{count(sum(facts['held_out'].values()))}",
-            f"#{decimal(facts['evaluation']['auc'])}",
-            f"#{decimal(facts['evaluation']['threshold'])}",
-            f"#{decimal(facts['evaluation']['precision'])}",
-            f"#{decimal(facts['evaluation']['recall'])}",
-        )
-        for name, facts in trained.items()
-    ]
-    heads = ("step", "#learnt from", "#held out", "#AUC", "#threshold", "#precision", "#recall")
-    intro = "<p>Measured on labelled texts that took no part in training; counts are texts.</p>"
-    return intro + table(heads, rows)

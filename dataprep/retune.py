@@ -8,6 +8,7 @@ and have none. The result is that of a fresh run of the new recipe: the same fil
 What changes how a text is read or edited is refused, as are changed sources.
 """
 
+import functools
 from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,11 +18,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from dataprep import decontamination, run, shard, signature
+from dataprep import decontamination, read, run, shard, signature
 from dataprep.config import Dataprep
 from dataprep.contract import KIND, VERSION
 from dataprep.cuts import StoredPieces, restored
-from dataprep.models import perplexity_training
+from dataprep.models import calibration, perplexity_training
 from dataprep.records import READ_SCHEMA
 from dataprep.side_files import PREFIX, with_absolute_paths
 from dataprep.stage import is_staged, open_stage
@@ -99,8 +100,11 @@ def check(recipe: "Recipe", *, write: bool) -> tuple[Manifest, list[Input]]:
     """
     directory = recipe.documents
     old = read_manifest(directory, KIND, VERSION)
+    cutting = recipe.dataprep.toxicity is not None and recipe.dataprep.toxicity.mode == "cut"
     changed = [
-        key for key in _differences(old.config, run.config_of(recipe)) if not _is_repeatable(key)
+        key
+        for key in _differences(old.config, run.config_of(recipe))
+        if not _is_repeatable(key) or (cutting and key == "seed")
     ]
     again = "run it again: gristmill dataprep run RECIPE --force"
     if changed:
@@ -108,7 +112,13 @@ def check(recipe: "Recipe", *, write: bool) -> tuple[Manifest, list[Input]]:
             changed[0], "another value than the documents were made with",
             "a change of thresholds only, because this key decides what is read or edited", again,
         )  # fmt: skip
-    if edited := _changed_steps(old, recipe.dataprep):
+    edited = _changed_steps(old, recipe.dataprep)
+    if "toxicity" in edited:
+        raise UserError(
+            "dataprep.toxicity", "other cuts than the documents were made with",
+            "mode = 'document', then and now, or the same cuts", again,
+        )  # fmt: skip
+    if edited:
         name = "pii.mode" if edited[0] == "pii" else "presets"
         raise UserError(
             f"dataprep.{name}", f"values with which the step {edited[0]} edits texts otherwise",
@@ -116,6 +126,9 @@ def check(recipe: "Recipe", *, write: bool) -> tuple[Manifest, list[Input]]:
         )  # fmt: skip
     inputs = run.find_inputs(recipe, write=write)
     sources = (*(f"{source.name}:" for source in recipe.sources), PREFIX)
+    if cutting:
+        # Who cuts otherwise edits otherwise: its labels are as fixed as the sources.
+        sources = (*sources, "toxicity:")
     read_then, read_now = (
         {entry for entry in entries if entry.path.startswith(sources)}
         for entries in (old.inputs, inputs)
@@ -161,7 +174,9 @@ def _changed_steps(old: Manifest, config: Dataprep) -> list[str]:
     then = shard.chain(parse_model(Dataprep, old.config["dataprep"], "dataprep"), {})
     before = {step.name: step.settings for step in then}
     chain = shard.chain(config, {})
-    return [step.name for step in chain if step.settings != before.get(step.name, ())]
+    changed = [step.name for step in chain if step.settings != before.get(step.name, ())]
+    gone = {*before} - {step.name for step in chain}
+    return changed + [name for name in sorted(gone) if before[name]]
 
 
 def _build(recipe: "Recipe", old: Manifest, inputs: list[Input]) -> Manifest:
@@ -178,13 +193,20 @@ def _build(recipe: "Recipe", old: Manifest, inputs: list[Input]) -> Manifest:
     digests: dict[str, str] = {name: model.facts["digest"] for name, model in trained.items()}
     decontamination.check(recipe.dataprep)
     reused = _reusable(old, recipe, digests, inputs)
-    config = with_source_order(with_absolute_paths(recipe.dataprep), recipe.sources)
-    arguments = [
-        (work, index, part, config, models, reused)
-        for index, part in enumerate(shards)
-        if not is_staged(work, index, config)
-    ]
     with ray_session(recipe.execution):
+        run_tasks = functools.partial(run.run_stage_tasks, recipe)
+        parts = []
+        if calibration.calibrated_steps(recipe.dataprep):
+            # A share is wanted: of the sources, unchanged as they are, a sample is read again.
+            parts = read.number_rows(read.shards(recipe.sources, Path.cwd()), recipe.sources)
+        trained = calibration.calibrate(recipe, work, parts, models, trained, run_tasks)
+        config = calibration.with_thresholds(with_absolute_paths(recipe.dataprep), trained)
+        config = with_source_order(config, recipe.sources)
+        arguments = [
+            (work, index, part, config, models, reused)
+            for index, part in enumerate(shards)
+            if not is_staged(work, index, config)
+        ]
         run.run_stage_tasks(recipe, restage_shard, arguments, "restaging")
         return run.finish(recipe, inputs, work, len(shards), trained)
 

@@ -6,21 +6,23 @@ other, and it is what `gristmill dataprep retune --dry-run` prints.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from dataprep import decontamination, run, shard
+from dataprep.config import Dataprep
 from dataprep.contract import stands_beside
-from dataprep.models import perplexity_training
+from dataprep.models import calibration, classifier, perplexity_training
 from dataprep.records import READ_SCHEMA
 from dataprep.retune import check, undecided
 from dataprep.rights import verdicts
 from dataprep.step import Step
 from dataprep.stored import read_stored, stored_shards
 from dataprep.write import READ_BYTES, REMOVED_SUFFIX
+from launch.errors import UserError
 from launch.manifest import Manifest
 
 if TYPE_CHECKING:
@@ -46,7 +48,10 @@ def preview(recipe: "Recipe", old: Manifest) -> Preview:
     """What the thresholds of `recipe` would keep of the documents that `old` names."""
     scored = _same_model(old, recipe, perplexity_training.NAME)
     models = perplexity_training.models_directory(recipe.documents)
-    chain = shard.chain(recipe.dataprep, {perplexity_training.NAME: models} if scored else {})
+    chain = shard.chain(
+        _with_found_thresholds(recipe, old),
+        {perplexity_training.NAME: models} if scored else {},
+    )
     steps = [step for step in chain if step.decide is not None]
     fresh = {
         field.name
@@ -107,6 +112,24 @@ def _added(step: Step) -> list[str]:
     return [field.name for field in step.adds]
 
 
+def _with_found_thresholds(recipe: "Recipe", old: Manifest) -> Dataprep:
+    """The configuration with thresholds that stand for a share; only such as were found already.
+
+    Raises UserError for another share: to find its threshold takes reading texts.
+    """
+    config = recipe.dataprep
+    update: dict[str, Any] = {}
+    for name, table in calibration.calibrated_steps(config).items():
+        found = old.facts["classifiers"].get(name, {}).get("calibration")
+        if old.config["dataprep"].get(name) != run.config_of(recipe)["dataprep"][name] or not found:
+            raise UserError(
+                f"dataprep.{name}", "a share whose threshold is not known", "the one of the run",
+                "gristmill dataprep retune RECIPE, without --dry-run, finds it",
+            )  # fmt: skip
+        update[name] = table.model_copy(update={"threshold": found["threshold"]})
+    return config.model_copy(update=update)
+
+
 def _same_model(old: Manifest, recipe: "Recipe", name: str) -> bool:
     """Whether the stored scores are those of the recipe's classifier, as far as its table says, or
     the stored passages those of its evaluation sets."""
@@ -118,7 +141,8 @@ def _same_model(old: Manifest, recipe: "Recipe", name: str) -> bool:
         return decontamination.is_stored(old, recipe.dataprep.decontamination, inputs)
     now = run.config_of(recipe)
     tables = [config["dataprep"].get(name, {}) for config in (old.config, now)]
-    same = [{**table, "threshold": None} for table in tables]
+    deciding = dict.fromkeys(("threshold", "thresholds", *classifier.DECIDING))
+    same = [{**(table or {}), **deciding} for table in tables]
     return bool(same[0] == same[1] and old.config["seed"] == now["seed"])
 
 

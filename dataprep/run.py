@@ -149,7 +149,7 @@ def find_inputs(recipe: Recipe, *, write: bool) -> list[Input]:
 def build(recipe: Recipe, inputs: list[Input]) -> Manifest:
     """Everything after the checks; the caller holds the lock of `recipe.documents`."""
     from dataprep import decontamination, read
-    from dataprep.models import perplexity_training
+    from dataprep.models import calibration, perplexity_training
     from dataprep.rehearsal import rehearse_once
     from launch.ray_cluster import ray_session
 
@@ -161,7 +161,9 @@ def build(recipe: Recipe, inputs: list[Input]) -> Manifest:
     models = {str(name): model.path.resolve() for name, model in trained.items()}
     models |= perplexity_training.train_recipe(recipe)
     with ray_session(recipe.execution):
-        _pass(recipe, work, shards, models)
+        run_tasks = functools.partial(run_stage_tasks, recipe)
+        trained = calibration.calibrate(recipe, work, shards, models, trained, run_tasks)
+        _pass(recipe, work, shards, models, trained)
         return finish(recipe, inputs, work, len(shards), trained)
 
 
@@ -259,13 +261,19 @@ def train_classifiers(recipe: Recipe) -> "dict[Name, TrainedClassifier]":
 
 
 def _pass(
-    recipe: Recipe, work: Workspace, shards: "list[Shard]", models: "Mapping[str, Path]"
+    recipe: Recipe,
+    work: Workspace,
+    shards: "list[Shard]",
+    models: "Mapping[str, Path]",
+    trained: "Mapping[Name, TrainedClassifier]",
 ) -> None:
     from dataprep import sample, shard, side_files, stage
+    from dataprep.models import calibration
     from dataprep.survivors import with_source_order
     from launch.ray_cluster import finished_tasks
 
     config = side_files.with_absolute_paths(recipe.dataprep)
+    config = calibration.with_thresholds(config, trained)
     config = with_source_order(config, recipe.sources)
     quotas = sample.quotas(shards, recipe.dataprep.limit)
     arguments = [

@@ -45,7 +45,12 @@ def with_absolute_paths(config: Dataprep) -> Dataprep:
     )
     update["decontamination"] = own.model_copy(update={"sets": sets})
     update["keywords"] = tuple(
-        table.model_copy(update={"paths": tuple(map(_absolute, table.paths))})
+        table.model_copy(
+            update={
+                "paths": tuple(map(_absolute, table.paths)),
+                "allow_paths": tuple(map(_absolute, table.allow_paths)),
+            }
+        )
         for table in config.keywords
     )
     if config.perplexity is not None:
@@ -59,6 +64,12 @@ def with_absolute_paths(config: Dataprep) -> Dataprep:
             for table in config.perplexity.models
         )
         update["perplexity"] = config.perplexity.model_copy(update={"models": models})
+    if config.toxicity is not None:
+        groups = tuple(
+            table.model_copy(update={"paths": tuple(map(_absolute, table.paths))})
+            for table in config.toxicity.subgroups
+        )
+        update["toxicity"] = config.toxicity.model_copy(update={"subgroups": groups})
     return config.model_copy(update=update)
 
 
@@ -70,6 +81,9 @@ def _by_key(config: Dataprep) -> dict[str, tuple[str, ...]]:
         keys[f"dataprep.urls.{name}"] = paths
     for table in config.keywords:
         keys[f"dataprep.keywords.{table.name}.paths"] = table.paths
+        keys[f"dataprep.keywords.{table.name}.allow_paths"] = table.allow_paths
+    for group in config.toxicity.subgroups if config.toxicity is not None else ():
+        keys[f"dataprep.toxicity.subgroups.{group.name}.paths"] = group.paths
     return keys
 
 

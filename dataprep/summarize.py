@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from dataprep import (
     histogram,
+    report_borderline,
     report_contamination,
     report_duplicates,
     report_perplexity,
@@ -106,6 +107,7 @@ def summarize_table(table: pa.Table) -> Summary:
         "contamination": report_contamination.tally(table),
         "clusters": report_duplicates.tally(table),
         "perplexity": report_perplexity.tally(table, kept),
+        "borderline": report_borderline.tally(table),
         "samples": _samples(table, groups) | _samples(*report_perplexity.bucketed(table)),
         **report_rights.tally(table, text_bytes, kept),
     }
@@ -218,6 +220,7 @@ def merge(parts: Sequence[Mapping[str, Any]]) -> Summary:
             wanted = SAMPLES_PER_GROUP.get(group, SAMPLES_PER_REASON)
             merged["samples"][group] = together[:wanted]
     merged["pii_samples"] = report_pii.merge([part["pii_samples"] for part in parts])
+    merged["borderline"] = report_borderline.merge([part["borderline"] for part in parts])
     for name in ("samples", "histograms", "thresholds"):
         merged[name] = dict(sorted(merged[name].items()))
     return merged

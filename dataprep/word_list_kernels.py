@@ -92,9 +92,13 @@ def stands_alone(data: Bytes, start: int, end: int, first: int, last: int, class
 @kernel
 def count_matches(
     data: Bytes, offsets: Offsets, classes: Bytes, symbols: Bytes, moves: Nodes, ends: Nodes,
-    bounded: Flags, shorter: Nodes, counts: Counts,
+    bounded: Flags, shorter: Nodes, protected: Bytes, counts: Counts,
 ) -> None:  # fmt: skip
-    """Matches, and the bytes they cover, of each text: `counts` is int64 [rows, 2], zero."""
+    """Matches, and the bytes they cover, of each text: `counts` is int64 [rows, 2], zero.
+
+    `protected` is empty, or says of each byte of `data` whether it is: a match all of whose bytes
+    are does not count.
+    """
     for row in range(offsets.shape[0] - 1):
         first, last = offsets[row], offsets[row + 1]
         node = 0
@@ -110,12 +114,69 @@ def count_matches(
             match = node if ends[node] else shorter[node]
             while match:
                 start = position + 1 - ends[match]
-                if start >= covered and (
-                    not bounded[match]
-                    or stands_alone(data, start, position + 1, first, last, classes)
+                if (
+                    start >= covered
+                    and (
+                        not bounded[match]
+                        or stands_alone(data, start, position + 1, first, last, classes)
+                    )
+                    and not (protected.shape[0] and _all_set(protected, start, position + 1))
                 ):
                     counts[row, 0] += 1
                     counts[row, 1] += ends[match]
                     covered = position + 1
                     break
                 match = shorter[match]
+
+
+@kernel
+def _all_set(flags: Bytes, start: int, end: int) -> bool:
+    for position in range(start, end):  # noqa: SIM110
+        if flags[position] == 0:
+            return False
+    return True
+
+
+@kernel
+def find_matches(
+    data: Bytes, offsets: Offsets, classes: Bytes, symbols: Bytes, moves: Nodes, ends: Nodes,
+    bounded: Flags, shorter: Nodes, found: Counts, overlapping: bool,
+) -> int:  # fmt: skip
+    """Fill `found` (int64 [3, n]) with row, start and end of the matches in order; their number,
+    which may be more than there is room for: then the rest is missing.
+
+    Of words that end at one place the longest is taken, and a longer one replaces one before it
+    that begins no earlier. With `overlapping` all are taken.
+    """
+    size = 0
+    for row in range(offsets.shape[0] - 1):
+        first, last = offsets[row], offsets[row + 1]
+        begin = size
+        node = 0
+        for position in range(first, last):
+            byte = data[position]
+            if 65 <= byte <= 90:
+                byte += 32
+            node = moves[node, symbols[byte]]
+            if symbols[byte] == 0:
+                node = 0
+                continue
+            match = node if ends[node] else shorter[node]
+            while match:
+                start = position + 1 - ends[match]
+                if not bounded[match] or stands_alone(
+                    data, start, position + 1, first, last, classes
+                ):
+                    if not overlapping:
+                        while begin < size <= found.shape[1] and found[1, size - 1] >= start:
+                            size -= 1
+                        if begin < size <= found.shape[1] and found[2, size - 1] > start:
+                            break
+                    if size < found.shape[1]:
+                        found[0, size] = row
+                        found[1, size] = start
+                        found[2, size] = position + 1
+                    size += 1
+                    break
+                match = shorter[match]
+    return size

@@ -22,7 +22,7 @@ import pyarrow as pa
 
 from dataprep.arrow_buffers import text_buffers
 from dataprep.characters import character_classes
-from dataprep.word_list_kernels import build, count_matches, num_nodes
+from dataprep.word_list_kernels import build, count_matches, find_matches, num_nodes
 from launch.errors import UserError
 
 # Bytes of all words of a list: each is at most one row of the table of moves.
@@ -113,16 +113,43 @@ def load(paths: tuple[str, ...], where: str, alone: bool = True) -> Automaton:
 
 
 def count(
-    text: pa.ChunkedArray | pa.Array, found: Automaton
+    text: pa.ChunkedArray | pa.Array, found: Automaton, allowed: Automaton | None = None
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Matches of each text (large_string), and the bytes they cover; int64 [rows] each.
 
     Of words that end at one place the longest counts; matches do not overlap, the first counts.
+    What lies wholly inside a match of `allowed` does not count.
     """
     data, offsets = text_buffers(text)
     matches = np.zeros((len(offsets) - 1, 2), dtype=np.int64)
+    protected = np.zeros(0, np.uint8)
+    if allowed is not None:
+        _, starts, ends = find(text, allowed, overlapping=True)
+        if len(starts):
+            protected = np.zeros(len(data), np.uint8)
+            for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+                protected[start:end] = 1
     count_matches(
         data, offsets, character_classes(), found.symbols, found.moves, found.ends,
-        found.bounded, found.shorter, matches,
+        found.bounded, found.shorter, protected, matches,
     )  # fmt: skip
     return matches[:, 0], matches[:, 1]
+
+
+def find(
+    text: pa.ChunkedArray | pa.Array, wanted: Automaton, *, overlapping: bool = False
+) -> npt.NDArray[np.int64]:
+    """Row, start and end of the matches, int64 [3, matches], in order; start and end are places in
+    the text's buffer (`text_buffers`). Without `overlapping` the longest of those that overlap.
+    """
+    data, offsets = text_buffers(text)
+    room = 1024
+    while True:
+        places = np.empty((3, room), np.int64)
+        size = find_matches(
+            data, offsets, character_classes(), wanted.symbols, wanted.moves, wanted.ends,
+            wanted.bounded, wanted.shorter, places, overlapping,
+        )  # fmt: skip
+        if size <= room:
+            return places[:, :size]
+        room = 2 * size

