@@ -248,6 +248,7 @@ def test_report_and_explanation_tell_why(tmp_path: Path) -> None:
     assert by_licence["none stated"]["documents"] == 2
     assert sum(entry["documents"] for entry in found["evidence"]) == len(COPIES)
     assert merge_counts(counts)["licenses"]["CC-BY-4.0"] == {"documents": 2, "kept": 2}
+    assert merge_counts(counts)["licenses"]["none stated"]["documents"] == 2
     facts = {"documents_in": len(COPIES)}
     page = report_rights.rights({"rights": found, "facts": facts})
     for text in ("CC-BY-NC-4.0", "non-commercial", "record:license", "All rights reserved"):
