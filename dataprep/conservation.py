@@ -59,7 +59,7 @@ def count(table: pa.Table, part: str) -> Counts:
     )
     columns = {"languages": table["language"], "sources": table["source"]}
     if LICENSE in table.schema.names:
-        columns["licenses"] = report_rights.shown(table[LICENSE])
+        columns["licenses"] = report_rights.names(table)
     for key, column in columns.items():
         kept = 0 if part == "dropped" else 1
         counts[key] = {

@@ -164,7 +164,11 @@ def _cluster(directory: Location, manifest: Manifest, row: Mapping[str, Any]) ->
     for table in iterate_tables(directory, dropped_files(manifest), columns):
         same = table.filter(pc.equal(table["cluster_id"], row["cluster_id"]))
         members += same.select(["id", "survivor_jaccard"]).to_pylist()
-    lines = [f"  cluster of {len(members) + 1:,}, of which {row['cluster_id']} is kept"]
+    others = [member for member in members if member["id"] != row["cluster_id"]]
+    # Only a rule over licences drops a survivor (`rights.clusters`).
+    fate = "is kept" if len(others) == len(members) else "stood for all, and was dropped"
+    members = others
+    lines = [f"  cluster of {len(members) + 1:,}, of which {row['cluster_id']} {fate}"]
     for member in members[:_MEMBERS_MAX]:
         lines.append(f"    {_number(member['survivor_jaccard']):>6}  {member['id']}")
     if len(members) > _MEMBERS_MAX:

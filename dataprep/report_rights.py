@@ -28,22 +28,22 @@ Bools = npt.NDArray[np.bool_]
 Integers = npt.NDArray[np.int64]
 
 
-def shown(expressions: pa.ChunkedArray) -> pa.ChunkedArray:
+def names(documents: pa.Table) -> pa.Array:
+    """Under which name each document's licence is counted."""
+    stated = pc.is_valid(documents["license"])
+    named = pc.if_else(stated, shown(documents[LICENSE]), NOT_STATED)
+    return named.combine_chunks() if isinstance(named, pa.ChunkedArray) else named
+
+
+def shown(expressions: pa.ChunkedArray) -> pa.Array:
     """Expressions under the names that they are counted by: those of many licences by family, so
     that there are no more names than licences."""
-    column = (
-        pa.chunked_array(expressions).combine_chunks()
-        if not isinstance(expressions, pa.ChunkedArray)
-        else expressions.combine_chunks()
-    )
-    encoded = column.dictionary_encode()
-    names = [
-        name if name.count(" AND ") + name.count(" OR ") < _PARTS_MAX
-        else f"several ({licence_of(name).family})"
-        for name in encoded.dictionary.to_pylist()
-    ]  # fmt: skip
-    named = pa.array(names, pa.string()).take(encoded.indices)
-    return pa.chunked_array([pc.fill_null(named, NOT_KNOWN)])
+    encoded = expressions.combine_chunks().dictionary_encode()
+    found = []
+    for name in encoded.dictionary.to_pylist():
+        several = name.count(" AND ") + name.count(" OR ") >= _PARTS_MAX
+        found.append(f"several ({licence_of(name).family})" if several else name)
+    return pc.fill_null(pa.array(found, pa.string()).take(encoded.indices), NOT_KNOWN)
 
 
 def tally(documents: pa.Table, text_bytes: Integers, kept: Bools) -> dict[str, Any]:
@@ -52,10 +52,8 @@ def tally(documents: pa.Table, text_bytes: Integers, kept: Bools) -> dict[str, A
     empty: dict[str, Any] = {name: {} for name in (*TALLIES, "rights_samples")}
     if LICENSE not in documents.schema.names or not documents.num_rows:
         return empty
-    stated = pc.is_valid(documents["license"])
-    names = pc.if_else(stated, shown(documents[LICENSE]).combine_chunks(), NOT_STATED)
-    families = documents[FAMILY]
-    pairs = pc.binary_join_element_wise(documents["source"], names, families, _PAIR)
+    licences, families = names(documents), documents[FAMILY]
+    pairs = pc.binary_join_element_wise(documents["source"], licences, families, _PAIR)
     # Behind a semicolon stand other licences of the same page.
     evidence = pc.replace_substring_regex(documents[EVIDENCE], ";.*", "")
     return {
@@ -63,7 +61,7 @@ def tally(documents: pa.Table, text_bytes: Integers, kept: Bools) -> dict[str, A
         "rights_evidence": _sums(pc.fill_null(evidence, NOT_STATED), text_bytes, kept),
         "rights_opt_outs": _opt_outs(documents, text_bytes, kept),
         "rights_clusters": _clusters(documents),
-        "rights_samples": _samples(documents, names),
+        "rights_samples": _samples(documents, licences),
     }
 
 
@@ -109,10 +107,9 @@ def _clusters(documents: pa.Table) -> dict[str, Any]:
     return _sums(pc.binary_join_element_wise(own, others, _PAIR), sizes, kept)
 
 
-def _samples(documents: pa.Table, names: pa.Array) -> dict[str, list[dict[str, Any]]]:
+def _samples(documents: pa.Table, licences: pa.Array) -> dict[str, list[dict[str, Any]]]:
     """By licence, the documents with the smallest content hashes."""
-    encoded = pa.chunked_array([names] if isinstance(names, pa.Array) else names.chunks)
-    encoded = encoded.combine_chunks().dictionary_encode()
+    encoded = licences.dictionary_encode()
     codes = encoded.indices.to_numpy()
     hashes = documents["content_hash"].combine_chunks()
     high = np.frombuffer(b"".join(hashes.to_pylist()), ">u8")[::2]

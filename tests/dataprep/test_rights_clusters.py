@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dataprep import report, report_rights
+from dataprep import explain, report, report_rights
 from dataprep.config import Columns, Dataprep, Source
 from dataprep.config_duplicates import Exact, NearDuplicates
 from dataprep.config_rights import Rights, SourceRights
@@ -24,6 +24,7 @@ from dataprep.shard import process_shard, read_written, write_documents
 from dataprep.survivors import with_source_order
 from dataprep.workspace import Layout, Workspace
 from launch.errors import UserError
+from launch.manifest import FileEntry, Manifest
 
 WORDS = [f"{a}{b}" for a, b in itertools.product("bcdfgklmnprst", ("ano", "eli", "ite", "omu"))]
 Row = dict[str, Any]
@@ -248,6 +249,7 @@ def test_report_and_explanation_tell_why(tmp_path: Path) -> None:
     assert by_licence["none stated"]["documents"] == 2
     assert sum(entry["documents"] for entry in found["evidence"]) == len(COPIES)
     assert merge_counts(counts)["licenses"]["CC-BY-4.0"] == {"documents": 2, "kept": 2}
+    assert merge_counts(counts)["licenses"]["none stated"]["documents"] == 2
     facts = {"documents_in": len(COPIES)}
     page = report_rights.rights({"rights": found, "facts": facts})
     for text in ("CC-BY-NC-4.0", "non-commercial", "record:license", "All rights reserved"):
@@ -265,3 +267,15 @@ def test_rules_for_a_source_that_is_not_there_are_refused() -> None:
     )
     assert judged.to_pylist() == [None, "rights.unknown", "rights.denied", None]
     assert read_licence("MIT") is not None
+
+
+def test_a_survivor_that_its_cluster_drops_is_no_member_twice(tmp_path: Path) -> None:
+    cluster = {"cluster_id": ["s:a", "s:a"], "id": ["s:a", "s:b"], "survivor_jaccard": [None, 1.0]}
+    path = tmp_path / "dropped" / "part-00000.parquet"
+    path.parent.mkdir()
+    pq.write_table(pa.table(cluster), path)
+    entry = FileEntry("dropped/part-00000.parquet", 2, path.stat().st_size, "")
+    manifest = Manifest("documents", 1, {}, (), (entry,), {})
+    first, *members = explain._cluster(tmp_path, manifest, {"cluster_id": "s:a"})
+    assert first.strip() == "cluster of 2, of which s:a stood for all, and was dropped"
+    assert [line.split()[-1] for line in members] == ["s:b"]
