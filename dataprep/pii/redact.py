@@ -63,9 +63,10 @@ def redact(
 
 
 def make_step(config: Pii) -> Step:
-    """The step: text, url and meta values rewritten, `pii_KIND` counts and `pii_removed_bytes`.
+    """The step: text, url, license and values of meta rewritten, `pii_KIND` counts and
+    `pii_removed_bytes`.
 
-    Counts (int32) are over all three places; `pii_removed_bytes` (int64) is over the text alone,
+    Counts (int32) are over all four places; `pii_removed_bytes` (int64) is over the text alone,
     bytes of UTF-8 before minus after, negative where marks are longer. A document of which only
     marks and punctuation are left is marked `pii.empty`; one with a finding of a kind whose mode is
     drop `pii.KIND`; one with more than `findings_max` findings `pii.findings`. With mode "off" the
@@ -83,7 +84,7 @@ def make_step(config: Pii) -> Step:
     modes.check(config)
     return Step(
         name=NAME,
-        needs=("text", "url", "meta", "drop_reason", "drop_value", "drop_threshold"),
+        needs=("text", "url", "license", "meta", "drop_reason", "drop_value", "drop_threshold"),
         adds=ADDED,
         apply=lambda table: _apply(table, config),
         decide=lambda table: _decide(table, config),
@@ -101,7 +102,8 @@ def _apply(table: pa.Table, config: Pii) -> pa.Table:
         for row in changed:
             empty[row] = nothing_left(text[row].as_py())
         table = _set(table, "text", text)
-        table = _set(table, "url", _redact_column(table["url"], replacing, counts)[0])
+        for name in ("url", "license"):
+            table = _set(table, name, _redact_column(table[name], replacing, counts)[0])
         table = _set(table, "meta", _redact_meta(table["meta"], replacing, counts))
     for counted, values in counts.items():
         table = table.append_column(f"pii_{counted}", pa.array(values, pa.int32()))

@@ -170,6 +170,7 @@ def table_of(
         {
             "text": pa.array(texts, pa.large_string()),
             "url": pa.array(urls or [None] * num, pa.string()),
+            "license": pa.array(["MIT"] * num, pa.string()),
             "meta": pa.array(metas or [[]] * num, pa.map_(pa.string(), pa.string())),
             "drop_reason": pa.array(reasons or [None] * num, pa.string()),
             "drop_value": pa.nulls(num, pa.float64()),

@@ -61,6 +61,7 @@ def table_of(texts: list[str], **columns: Any) -> pa.Table:
         {
             "text": pa.array(texts, pa.large_string()),
             "url": columns.get("url", pa.nulls(num, pa.string())),
+            "license": columns.get("license", pa.nulls(num, pa.string())),
             "meta": columns.get("meta", pa.array([[]] * num, pa.map_(pa.string(), pa.string()))),
             "drop_reason": pa.nulls(num, pa.string()),
             "drop_value": pa.nulls(num, pa.float64()),
@@ -183,7 +184,7 @@ def test_documents_are_dropped_by_counts_that_are_stored() -> None:
     assert result["drop_threshold"].to_pylist() == [0.0, 2.0, None, None]
     # What retune does: the decisions undone, and made again from the columns, without any text.
     names = ["drop_reason", "drop_value", "drop_threshold"]
-    stored = result.drop_columns([*names, "text", "url", "meta"])
+    stored = result.drop_columns([*names, "text", "url", "license", "meta"])
     for name in names:
         stored = stored.append_column(name, pa.nulls(4, result.schema.field(name).type))
     assert step.decide is not None
@@ -253,12 +254,15 @@ def test_nulls_slices_and_chunks() -> None:
         pa.map_(pa.string(), pa.string()),
     )
     url = pa.array(["http://x.de/?m=jane@site.de", None, "http://x.de/"])
-    table = table_of(["a@b.de x", "", "y 2400:c401::1"], url=url, meta=meta)
+    licences = pa.array([None, "MIT, ask ann@site.de", ""])
+    columns = {"url": url, "meta": meta, "license": licences}
+    table = table_of(["a@b.de x", "", "y 2400:c401::1"], **columns)
     step = make_step(Pii())
     whole = step.apply(table)
     assert whole["meta"].to_pylist()[0] == [("a", "<EMAIL>"), ("b", None)]
     assert whole["url"].to_pylist() == ["http://x.de/?m=<EMAIL>", None, "http://x.de/"]
-    assert whole["pii_email"].to_pylist() == [3, 0, 0]
+    assert whole["license"].to_pylist() == [None, "MIT, ask <EMAIL>", ""]
+    assert whole["pii_email"].to_pylist() == [3, 1, 0]
     assert step.apply(table.slice(1)).to_pylist() == whole.to_pylist()[1:]
     chunked = pa.concat_tables([table.slice(0, 1), table.slice(1, 0), table.slice(1)])
     assert step.apply(chunked).to_pylist() == whole.to_pylist()

@@ -59,6 +59,7 @@ def same(values: list[str], config: Pii) -> None:
         {
             "text": pa.array(values, pa.large_string()),
             "url": pa.nulls(len(values), pa.string()),
+            "license": pa.nulls(len(values), pa.string()),
             "meta": pa.array([[]] * len(values), pa.map_(pa.string(), pa.string())),
         }
     )
