@@ -69,14 +69,14 @@ def spearman(left: npt.NDArray[np.float64], right: npt.NDArray[np.float64]) -> f
     return float(np.corrcoef(rankdata(left), rankdata(right))[0, 1])
 
 
-def interval(hits: int, num: int) -> tuple[float, float] | None:
+def interval(hits: int, num: int) -> list[float] | None:
     """Wilson's 95 % interval of a share; None for nothing."""
     if not num:
         return None
     share, z2 = hits / num, _Z95**2
     middle = (share + z2 / (2 * num)) / (1 + z2 / num)
     half = _Z95 * math.sqrt(share * (1 - share) / num + z2 / (4 * num**2)) / (1 + z2 / num)
-    return max(0.0, middle - half), min(1.0, middle + half)
+    return [max(0.0, middle - half), min(1.0, middle + half)]
 
 
 def _by_answer(

@@ -18,6 +18,7 @@ from benchmarks.annotator_server import FAULTS, Endpoint, score_of
 from dataprep.models import annotate, distil
 from dataprep.models.annotate import Annotated, annotations_directory
 from dataprep.models.annotation_files import HELD_OUT, TRAINING, UNANSWERED, part, rows_of
+from dataprep.report_annotator import summary
 from launch.errors import UserError
 from tests.dataprep.annotated_recipe import make_recipe, recipe_table, write_documents
 
@@ -77,6 +78,7 @@ def test_every_document_of_the_sample_is_answered_once(folder: Path) -> None:
             assert row["positive"] == (row["score"] >= 3)
         assert done.manifest.facts["answered"] == NUM
         assert sum(done.manifest.facts["answers"].values()) == NUM
+        assert f"{NUM} of {NUM} documents answered" in summary("quality", done.manifest.facts)
         assert 1 < server.counts()["at_once_max"] <= 4
         # Personal data is out before a text is sent.
         assert not any("@" in text for text in server.asked)

@@ -79,7 +79,7 @@ def test_held_out_documents_that_files_label_too_are_left_out(
     [
         ({"model": "newer"}, "model"),
         ({"positive_min": 4.0}, "positive_min"),
-        ({"documents": 7}, ""),
+        ({"documents": 7}, "documents"),
     ],
 )
 def test_answers_of_another_annotator_are_refused(
