@@ -128,6 +128,8 @@ class Classifier(Model):
             if label.auxiliary and label.category in {*known, None}:
                 raise ValueError("an auxiliary label needs a category of its own")
         names = {name or DEFAULT_CATEGORY["toxicity"] for name in known}
+        if self.annotator is not None:
+            names.add(DEFAULT_CATEGORY["toxicity"])
         for name, value in self.thresholds.items():
             if name not in names:
                 raise ValueError(f"thresholds of '{name}', which no label has as category")
@@ -146,12 +148,15 @@ class Classifier(Model):
         """The categories that get a score, in the order of the labels; `name` is the step's."""
         default = DEFAULT_CATEGORY[name]
         found = [label.category or default for label in self.labels if not label.auxiliary]
-        return tuple(dict.fromkeys(found))
+        answered = [] if self.annotator is None else [default]
+        return tuple(dict.fromkeys([*found, *answered]))
 
     @property
     def languages(self) -> tuple[str | None, ...]:
-        """The languages of the labels, in order: each has a model of its own."""
-        return tuple(dict.fromkeys(label.language for label in self.labels))
+        """The languages of the labels, in order: each has its model. What an annotator says
+        is of any language."""
+        answered = [] if self.annotator is None else [None]
+        return tuple(dict.fromkeys([*(label.language for label in self.labels), *answered]))
 
     def threshold_of(self, category: str) -> float:
         """The threshold at which a category decides."""

@@ -8,6 +8,8 @@ import pytest
 
 from benchmarks.annotator_server import score_of
 from dataprep import report_annotator, run
+from dataprep.config_annotator import Annotator
+from dataprep.config_models import Classifier, Label
 from dataprep.models import annotate, classifier, distil
 from dataprep.models.annotation_files import HELD_OUT, TRAINING, part, rows_of, words_of
 from dataprep.models.labelled import read_examples
@@ -53,6 +55,15 @@ def test_a_classifier_learns_from_answers_and_agrees(annotated: tuple[Path, str]
     }
     line = report_annotator.agreement_line(found)
     assert f"on {len(held_out)} unseen documents" in line and "kappa" in line
+
+
+def test_the_run_expects_the_scores_that_answers_teach() -> None:
+    asked = Annotator(model="a-model", prompt="How toxic, 0 to 5? {text}")
+    table = Classifier(annotator=asked)
+    answers = Label(paths=("answers.parquet",), label_column="positive", positive=(True,))
+    learnt = table.model_copy(update={"labels": (answers,), "annotator": None})
+    assert table.categories("toxicity") == learnt.categories("toxicity") == ("toxic",)
+    assert table.languages == learnt.languages == (None,)
 
 
 def test_held_out_documents_that_files_label_too_are_left_out(
