@@ -333,7 +333,7 @@ def test_every_kind_has_an_example_or_needs_a_recipe() -> None:
 
 def recipe(folder: Path, **pii: Any) -> Recipe:
     source = {"name": "s", "kind": "jsonl", "paths": [f"{folder}/*.jsonl"]}
-    dataprep = {"pii": pii, "presets": [], "languages": []}
+    dataprep = {"pii": pii, "presets": [], "languages": [], "signals": False}
     tables = {"run": {"root": str(folder / "out")}, "sources": [source], "dataprep": dataprep}
     return Recipe.from_dict(tables)
 
