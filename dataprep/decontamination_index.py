@@ -65,13 +65,15 @@ def load_index(table: Decontamination, normal: Normalize, pii: Pii) -> Index:
     for _, path in set_files(table):
         state = path.stat()
         states.append((str(path), state.st_size, state.st_mtime_ns))
-    return _load(table, normal, pii, tuple(states))
+    return _load(table, normal, pii.model_dump_json(), tuple(states))
 
 
 @lru_cache(maxsize=2)
 def _load(
-    table: Decontamination, normal: Normalize, pii: Pii, states: tuple[tuple[str, int, int], ...]
-) -> Index:
+    table: Decontamination, normal: Normalize, pii_json: str,
+    states: tuple[tuple[str, int, int], ...],
+) -> Index:  # fmt: skip
+    pii = Pii.model_validate_json(pii_json)  # as text, because a table with a dict has no hash
     return build_index(read_items(table), table.ngram_words, table.ngram_characters, normal, pii)
 
 

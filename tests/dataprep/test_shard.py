@@ -43,7 +43,7 @@ print(before, peak())
 
 def test_steps_are_in_the_documented_order() -> None:
     expected = ["normalize", "language", "content", "signals", "chinese"]
-    expected += ["lines", "rules", "pii", "signature"]
+    expected += ["lines", "rules", "pii", "rights", "signature"]
     assert step_names(Dataprep()) == expected
 
 
