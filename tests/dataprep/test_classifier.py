@@ -200,7 +200,11 @@ def test_same_text_with_both_labels_is_left_out(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rows", "changes", "message"),
     [
-        ([{"text": "a", "spam": 0}, {"text": "b", "spam": 0}], {}, "only negative labels of 'toxic' in 2"),
+        (
+            [{"text": "a", "spam": 0}, {"text": "b", "spam": 0}],
+            {},
+            "only negative labels of 'toxic' in 2",
+        ),
         ([{"text": "a", "spam": 1}], {}, "only positive labels"),
         ([{"text": "a", "spam": 1}, {"text": "b", "spam": 0}], {"positive": ("1",)}, "only neg"),
         ([], {}, "no example"),
