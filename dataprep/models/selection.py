@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 Scores = npt.NDArray[np.float32]
-_FIRST = np.uint64(0x9E3779B97F4A7C15)
+_FIRST = 0x9E3779B97F4A7C15
 _SECOND = np.uint64(0xBF58476D1CE4E5B9)
 _THIRD = np.uint64(0x94D049BB133111EB)
 
@@ -36,7 +36,7 @@ def uniform(content_hashes: pa.ChunkedArray | pa.Array, seed: int) -> npt.NDArra
         return np.zeros(0, np.float64)
     size = 2 * (array.offset + len(array))
     halves = np.frombuffer(array.buffers()[1], "<u8", size)[2 * array.offset :: 2]
-    mixed = halves ^ (np.uint64((seed * 2 + 1) % 2**64) * _FIRST)
+    mixed = halves ^ np.uint64((seed * 2 + 1) * _FIRST % 2**64)
     for shift, factor in ((np.uint64(30), _SECOND), (np.uint64(27), _THIRD)):
         mixed = (mixed ^ (mixed >> shift)) * factor
     mixed ^= mixed >> np.uint64(31)

@@ -1,0 +1,189 @@
+"""Selection by share and by draw: laws of the thresholds, and the same choice whoever works."""
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import kstest
+
+from dataprep.config_models import Classifier, Label
+from dataprep.contract import iterate_tables, kept_files
+from dataprep.explain import explain
+from dataprep.models import quality
+from dataprep.models.selection import (
+    pareto_thresholds,
+    threshold_of_budget,
+    threshold_of_top,
+    uniform,
+)
+from dataprep.retune import retune
+from dataprep.retune_preview import print_preview
+from dataprep.run import run
+from launch.errors import UserError
+from launch.recipe import Recipe
+
+GOOD = "the river carries clear water from old mountain to quiet valley".split()  # noqa: SIM905
+BAD = "click buy cheap now winner prize free offer casino bonus".split()  # noqa: SIM905
+scores_of = st.lists(st.floats(0, 1, width=32), min_size=1, max_size=50).map(
+    lambda values: np.array(values, np.float32)
+)
+
+
+def hashes(number: int) -> pa.Array:
+    draw = np.random.default_rng(1)
+    return pa.array([draw.bytes(16) for _ in range(number)], pa.binary(16))
+
+
+@given(scores_of, st.floats(0.01, 1.0))
+def test_a_top_share_is_kept_and_no_more_than_ties(scores: np.ndarray, share: float) -> None:
+    kept = scores >= np.float32(threshold_of_top(scores, share))
+    wanted = max(1, round(share * len(scores)))
+    assert kept.sum() >= wanted
+    ties = (scores == np.sort(scores)[len(scores) - wanted]).sum()
+    assert kept.sum() <= wanted - 1 + ties
+
+
+@given(scores_of, st.floats(0.001, 0.999))
+def test_a_budget_is_never_exceeded(scores: np.ndarray, budget: float) -> None:
+    dropped = (scores >= np.float32(threshold_of_budget(scores, budget))).sum()
+    assert dropped <= budget * len(scores)
+    if len(set(scores.tolist())) == len(scores):
+        assert dropped == int(budget * len(scores))
+
+
+def test_draws_are_uniform_and_pareto() -> None:
+    content = hashes(5000)
+    assert kstest(uniform(content, 1), "uniform").pvalue > 1e-3
+    assert abs(np.corrcoef(uniform(content, 1), uniform(content, 2))[0, 1]) < 0.05
+    for alpha in (3.0, 9.0):
+        drawn = 1.0 - pareto_thresholds(content, alpha, 1)
+        # numpy's `pareto` is Lomax's distribution.
+        assert kstest(drawn, "lomax", args=(alpha,)).pvalue > 1e-3
+    part = content.slice(17, 100)
+    assert uniform(part, 1).tolist() == uniform(content, 1)[17:117].tolist()
+
+
+def test_the_draw_keeps_good_and_some_of_the_rest() -> None:
+    label = Label(paths=("unused",), positive=(1,))
+    config = Classifier(labels=(label,), select="pareto")
+    step = quality.make_step(None, config)
+    assert step.decide is not None
+    number = 6000
+    scores = np.repeat(np.array([0.99, 0.5, 0.05], np.float32), number // 3)
+    table = pa.table(
+        {
+            "content_hash": hashes(number),
+            "quality_score": scores,
+            "drop_reason": pa.nulls(number, pa.string()),
+            "drop_value": pa.nulls(number, pa.float64()),
+            "drop_threshold": pa.nulls(number, pa.float64()),
+        }
+    )
+    result = step.decide(table)
+    kept = np.array([reason is None for reason in result["drop_reason"].to_pylist()])
+    shares = kept.reshape(3, -1).mean(axis=1)
+    # P(Lomax > x) = (1 + x)^-9.
+    assert shares == pytest.approx([(1 + 1 - s) ** -9 for s in (0.99, 0.5, 0.05)], abs=0.03)
+    values, bounds = result["drop_value"].to_numpy(), result["drop_threshold"].to_numpy()
+    assert (values[~kept] < bounds[~kept]).all()
+    assert set(result["drop_reason"].drop_null().to_pylist()) == {"quality.not_drawn"}
+    assert step.decide(table).equals(result)
+
+
+def corpus(folder: Path) -> Path:
+    draw = random.Random(2)
+    folder.mkdir()
+    for shard in range(4):
+        lines = []
+        for number in range(100):
+            words = draw.choices(GOOD, k=30) + draw.choices(BAD, k=number % 31)
+            draw.shuffle(words)
+            lines.append({"text": " ".join(words), "id": f"{shard}-{number}"})
+        content = "".join(json.dumps(line) + "\n" for line in lines)
+        (folder / f"{shard}.jsonl").write_text(content)
+    labels = [
+        {"text": " ".join(draw.choices(words, k=12)) + f" {number}", "label": int(words is GOOD)}
+        for number in range(300)
+        for words in (GOOD, BAD)
+    ]
+    (folder / "labels").write_text("".join(json.dumps(row) + "\n" for row in labels))
+    return folder
+
+
+def recipe(root: Path, folder: Path, workers: int = 1, **tables: Any) -> Recipe:
+    label = {"paths": [str(folder / "labels")]}
+    small = {"buckets": 2000, "dimension": 8, "epochs": 10, "members": ["words"]}
+    chosen = {
+        name: {"labels": [{**label, "positive": [int(name == "quality")]}], **small, **table}
+        for name, table in tables.items()
+    }
+    return Recipe.from_dict(
+        {
+            "run": {"root": str(root), "seed": 1},
+            "execution": {"workers": workers},
+            "sources": [
+                {"name": "s", "kind": "jsonl", "paths": [f"{folder}/*.jsonl"],
+                 "columns": {"id": "id"}},
+            ],
+            "dataprep": {"languages": [], "presets": [], "near_duplicates": {"enabled": False},
+                         **chosen},
+        }
+    )  # fmt: skip
+
+
+def test_shares_become_thresholds_and_stay(
+    tmp_path: Path, ray_session: object, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = corpus(tmp_path / "corpus")
+    top = {"select": "top_share", "top_share": 0.25, "calibration_documents": 60}
+    worst = {"drop_budget": 0.1, "calibration_documents": 60}
+    first = run(recipe(tmp_path / "a", folder, 2, quality=top, toxicity=worst))
+    assert first is not None
+    found = first.facts["classifiers"]["quality"]["calibration"]
+    assert (found["select"], found["share"], found["documents"]) == ("top_share", 0.25, 60)
+    dropped = first.facts["dropped"]
+    assert 400 * 0.6 < dropped["quality.low_score"] < 400 * 0.9
+    # A tenth of what quality leaves: of the sample's 15, one.
+    assert first.facts["classifiers"]["toxicity"]["calibration"]["documents"] == 15
+    assert 0 < dropped["toxicity.high_score"] < 30
+    documents = tmp_path / "a" / "documents"
+    scores = np.concatenate(
+        [
+            table["quality_score"].to_numpy()
+            for split in ("train", "valid")
+            for table in iterate_tables(documents, kept_files(first, split))
+        ]
+    )
+    assert scores.min() >= np.float32(found["threshold"])
+    # Another share by retuning is that of a fresh run, whatever the workers.
+    other = {**top, "top_share": 0.5}
+    tuned = retune(recipe(tmp_path / "a", folder, 2, quality=other, toxicity=worst))
+    fresh = run(recipe(tmp_path / "b", folder, 1, quality=other, toxicity=worst))
+    assert fresh is not None
+    assert (tuned.files_digest, tuned.facts) == (fresh.files_digest, fresh.facts)
+    assert fresh.facts["kept"] > first.facts["kept"]
+    told = explain(tmp_path / "b" / "documents", "s:0-3")
+    bound = fresh.facts["classifiers"]["quality"]["calibration"]["threshold"]
+    assert f"quality top_share 0.5: threshold {bound:,.4g} from 60 documents" in told
+    assert "quality.low_score" in told and f"at least {bound:,.4g}" in told
+    report = json.loads((tmp_path / "b" / "documents" / "report.json").read_text())
+    assert {"reason": "quality.low_score", "value": bound} in (
+        report["signal_thresholds"]["quality_score"]
+    )
+    assert set(report["borderline"]["quality_score"]) == {"kept", "dropped"}
+    assert "came to" in (tmp_path / "b" / "documents" / "report.html").read_text()
+    print_preview(recipe(tmp_path / "b", folder, 1, quality=other, toxicity=worst))
+    assert "quality.low_score" in capsys.readouterr().out
+    with pytest.raises(UserError, match="a share whose threshold is not known"):
+        print_preview(recipe(tmp_path / "b", folder, 1, quality=top, toxicity=worst))
+    drawn = {"select": "pareto", "draw_seed": 5}
+    tuned = retune(recipe(tmp_path / "b", folder, 1, quality=drawn, toxicity=worst))
+    again = run(recipe(tmp_path / "c", folder, 1, quality=drawn, toxicity=worst))
+    assert again is not None and again.facts["dropped"]["quality.not_drawn"] > 0
+    assert (tuned.files_digest, tuned.facts) == (again.files_digest, again.facts)
