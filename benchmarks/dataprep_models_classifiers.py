@@ -1,8 +1,8 @@
 """Figures of the classifiers: how well they tell, whom they wrong, and how fast they score.
 
 Toxicity: one classifier, trained by the command's own code from what `toxicity_sets` allows, asked
-about the test part. Quality: 70 % of q_spamassassin against the rest, by the same split; q_dclm_human
-(354 texts) by five folds. Speed: one core, one run, alternating, medians.
+about the test part. Quality: 70 % of q_spamassassin against the rest, by the same split, and
+q_dclm_human (354 texts) by five folds. Speed: one core, one run, alternating, medians.
 """
 
 import json
