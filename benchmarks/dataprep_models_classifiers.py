@@ -1,7 +1,7 @@
 """Figures of the classifiers: how well they tell, whom they wrong, and how fast they score.
 
 Toxicity: one classifier, trained by the command's own code from what `toxicity_sets` allows, asked
-about the test part. Quality: 70 % of q_spamassassin against the rest, by the same split, and
+about the test part. Quality: 70 % of q_spamassassin against the rest, by the same split;
 q_dclm_human (354 texts) by five folds. Speed: one core, one run, alternating, medians.
 """
 
@@ -33,7 +33,7 @@ _REPEATS = 5
 
 
 @cache
-def toxicity_model(mask_identity: bool = True) -> Model:
+def toxicity_model(mask_identity: bool) -> Model:
     """The classifier of all sets' training parts."""
     with tempfile.TemporaryDirectory() as folder:
         labels = Path(folder) / "labels"
@@ -51,7 +51,7 @@ def _scores(model: Model, asked: list[str], language: str) -> np.ndarray:
 
 def toxicity_auc(name: str, target: float | None, category: str = "toxic") -> tuple[Any, Any, Any]:
     """AUC of a category on the test part of a set."""
-    model = toxicity_model()
+    model = toxicity_model(True)
     rows = toxicity_sets.part(name, *TEST)
     scores = _scores(model, [text for text, _ in rows], toxicity_sets.SETS[name][1])
     toxic = np.array([labels[category] == 1 for _, labels in rows], np.bool_)
@@ -142,7 +142,7 @@ def speed() -> tuple[Any, float, bool]:
             str(lines), dim=16, wordNgrams=2, bucket=400_000, epoch=5, thread=1, verbose=0
         )
     table = fasttext_member.folded(own, ["toxic"], 0, 0, 2)
-    whole = toxicity_model()
+    whole = toxicity_model(True)
     prepared = prepare(column).to_pylist()
 
     def ours() -> None:

@@ -3,8 +3,9 @@
 "The best tenth" and "the worst hundredth" are no thresholds until the scores are known. So, before
 the pass, the first records of every shard (in proportion to its bytes, as for `limit`) go through
 the chain as far as the classifiers, every one of the living is scored, and of those the documents
-with the smallest content hashes are the sample. Toxicity's is what quality leaves of it. Neither
-workers nor order have a part in it; `retune` finds the same threshold, from the same records.
+with the smallest content hashes are the sample; toxicity's is taken from what quality leaves.
+Neither workers nor order have a part in it; `retune` finds the same threshold, from the same
+records.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -118,9 +118,9 @@ def rotate(labels: Sequence[Labels], copies: int) -> list[list[str]]:
         chosen = []
         for row, own in enumerate(labels):
             names = list(own)
-            turn = (
-                0 if copy % 2 == 0 or len(names) == 1 else 1 + (row + copy // 2) % (len(names) - 1)
-            )
+            turn = 0
+            if copy % 2 and len(names) > 1:
+                turn = 1 + (row + copy // 2) % (len(names) - 1)
             chosen.append(_label(names[turn], own[names[turn]]))
         found.append(chosen)
     # Few texts may leave a label without a turn; fastText must know every one.

@@ -149,8 +149,8 @@ def test_shares_become_thresholds_and_stay(
     assert (found["select"], found["share"], found["documents"]) == ("top_share", 0.25, 60)
     dropped = first.facts["dropped"]
     assert 400 * 0.6 < dropped["quality.low_score"] < 400 * 0.9
-    # A tenth of what quality leaves: of the sample's 15, one.
-    assert first.facts["classifiers"]["toxicity"]["calibration"]["documents"] == 15
+    # Of 240 records that are read a quarter is left for toxicity's sample.
+    assert 30 < first.facts["classifiers"]["toxicity"]["calibration"]["documents"] <= 60
     assert 0 < dropped["toxicity.high_score"] < 30
     documents = tmp_path / "a" / "documents"
     scores = np.concatenate(
