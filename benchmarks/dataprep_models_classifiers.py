@@ -72,10 +72,12 @@ def worst_subgroup(sets: list[str], target: float, mask_identity: bool = True) -
         for name, table in subgroups.own_subgroups().items()
         if table["kind"] == "identity"
     }
+    groups[subgroups.ANY_IDENTITY] = subgroups.identity_terms()
     found = subgroups.measure(asked, worst, toxic, groups)
+    # Of the worst 1 % of all texts hardly any is harmless: there the ratio may not be told.
     ratios = [found[budget]["worst_ratio"] for budget in ("of_all", "of_harmless")]
-    held = [ratio is not None and ratio <= target for ratio in ratios]
-    return found, target, all(held)
+    known = [ratio for ratio in ratios if ratio is not None]
+    return found, target, max(known) <= target if known else None
 
 
 def _labelled(name: str) -> list[tuple[str, bool]]:
@@ -128,7 +130,7 @@ def speed() -> tuple[Any, float, bool]:
     """Texts a second of the step over those of fastText's own predict, on the same texts.
 
     One member on words, so that both do the same work; `own_prepared` gives fastText texts that are
-    prepared already. `all_members` is the step as it comes, three members and masked terms.
+    prepared already. `all_members` is the step as it comes: its members, six categories, masks.
     """
     column = pa.array([text[:20_000] for text in texts("en_c4")], pa.large_string())
     with tempfile.TemporaryDirectory() as folder:

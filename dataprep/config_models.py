@@ -93,9 +93,9 @@ class Classifier(Model):
     """Toxicity: what is toxic is dropped whole, or its toxic sentences are cut out."""
     sentence_threshold: float = Field(0.4, ge=0.0, le=1.0)
     """Score at which a sentence is cut, 0 to 1."""
-    members: tuple[Member, ...] = Field(("words", "subwords", "characters"), min_length=1)
-    """Models whose log-odds are averaged: fastText on words, on words and their parts, and a linear
-    model on runs of characters."""
+    members: tuple[Member, ...] = Field(("subwords", "characters"), min_length=1)
+    """Models whose log-odds are averaged: fastText on `words`, fastText on words and their parts
+    (`subwords`), and a linear model on runs of `characters`."""
     epochs: int = Field(20, ge=1)
     """Passes of fastText over the labelled texts."""
     character_epochs: int = Field(6, ge=1)

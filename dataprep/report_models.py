@@ -113,7 +113,7 @@ def _subgroups(facts: Mapping[str, Any]) -> str:
     return (
         "<h3>Harmless texts that would be dropped, by what they speak of</h3><p>Of held-out texts "
         "whose labels call them harmless. Small groups are noise: the worst ratio is that of "
-        "groups with 200 texts or more.</p>" + "".join(parts)
+        "groups of which two or more would go at the share of all.</p>" + "".join(parts)
     )
 
 

@@ -26,8 +26,9 @@ from dataprep import word_lists
 from dataprep.config_models import Classifier
 
 BUDGET = 0.01
-# Harmless texts from which a subgroup's share is compared: one in a hundred is dropped.
-COUNTED_MIN = 200
+# A subgroup is compared if so many of its harmless texts would be dropped at the average share.
+EXPECTED_MIN = 2.0
+ANY_IDENTITY = "any_identity"
 _Z = 1.959963984540054  # both tails of 5 %
 
 
@@ -39,25 +40,29 @@ def own_subgroups() -> dict[str, dict[str, Any]]:
     return dict(tomllib.loads(content))
 
 
+def identity_terms() -> tuple[str, ...]:
+    """All terms of identity, in order."""
+    tables = [table for table in own_subgroups().values() if table["kind"] == "identity"]
+    return tuple(dict.fromkeys(word for table in tables for word in table["words"]))
+
+
 def masked_terms() -> tuple[str, ...]:
     """The terms of identity, in order, of languages that put spaces between words.
 
     Chinese ones are not masked: there it costs 0.003 of AUC on tox_zh_cold, whose subjects are
     race, region and gender, while English gains 0.002 (2026-11-26, validation part).
     """
-    terms = [
-        word for table in own_subgroups().values() if table["kind"] == "identity"
-        for word in table["words"] if word.isascii()
-    ]  # fmt: skip
-    return tuple(dict.fromkeys(terms))
+    return tuple(word for word in identity_terms() if word.isascii())
 
 
 def all_subgroups(config: Classifier, where: str) -> dict[str, tuple[str, ...]]:
     """The words of every subgroup, Gristmill's and the recipe's; one of the same name replaces it.
+    `any_identity` is all those of identity together.
 
     Raises UserError if a file cannot be read.
     """
     found = {name: tuple(table["words"]) for name, table in own_subgroups().items()}
+    found[ANY_IDENTITY] = identity_terms()
     for table in config.subgroups:
         place = f"{where}.subgroups.{table.name}.paths"
         found[table.name] = (*table.words, *word_lists.read_list(table.paths, place))
@@ -86,8 +91,9 @@ def measure(
 
     `of_all`: the worst `budget` of all `texts` is dropped, toxic ones counted; `of_harmless`: so is
     the worst `budget` of those that are not toxic, a sharper question where many are. `ratio` is a
-    subgroup's share over that of all harmless texts; `worst_ratio` the largest of subgroups with
-    `COUNTED_MIN` harmless texts or more, None without one. Intervals are Wilson's, 95 %.
+    subgroup's share over that of all harmless texts; `worst_ratio` the largest of subgroups of
+    which at that share `EXPECTED_MIN` texts would go, None without one: in smaller ones it is
+    noise. Intervals are Wilson's, 95 %.
     """
     found: dict[str, Any] = {"budget": budget, "texts": len(texts), "harmless": int((~toxic).sum())}
     inside = members_of(texts, groups)
@@ -103,9 +109,10 @@ def measure(
             share["ratio"] = rate / whole if rate is not None and whole else None
             rows[group] = share
         counted = [
-            row["ratio"] for row in rows.values()
-            if row["ratio"] is not None and row["harmless"] >= COUNTED_MIN
-        ]  # fmt: skip
+            row["ratio"]
+            for row in rows.values()
+            if row["ratio"] is not None and row["harmless"] * average["rate"] >= EXPECTED_MIN
+        ]
         found[name] = {
             "average": average,
             "subgroups": rows,

@@ -2,6 +2,7 @@
 
 import json
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +13,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import kstest
 
+from dataprep import deduplicate
 from dataprep.config_models import Classifier, Label
-from dataprep.contract import iterate_tables, kept_files
 from dataprep.explain import explain
-from dataprep.models import quality
+from dataprep.models import classifier, quality
+from dataprep.models.calibration import calibrate, with_thresholds
 from dataprep.models.selection import (
     pareto_thresholds,
     threshold_of_budget,
     threshold_of_top,
     uniform,
 )
+from dataprep.read import read_shard, shards
 from dataprep.retune import retune
 from dataprep.retune_preview import print_preview
 from dataprep.run import run
+from dataprep.shard import chain
+from dataprep.step import apply_chain
+from dataprep.workspace import Workspace
 from launch.errors import UserError
 from launch.recipe import Recipe
 
@@ -137,7 +143,42 @@ def recipe(root: Path, folder: Path, workers: int = 1, **tables: Any) -> Recipe:
     )  # fmt: skip
 
 
-def test_shares_become_thresholds_and_stay(
+def test_a_share_becomes_the_threshold_of_a_fixed_sample(tmp_path: Path) -> None:
+    folder = corpus(tmp_path / "corpus")
+    top = {"select": "top_share", "top_share": 0.25, "calibration_documents": 60}
+    worst = {"drop_budget": 0.1, "calibration_documents": 60}
+    wanted = recipe(tmp_path / "a", folder, quality=top, toxicity=worst)
+    trained = classifier.train_command(wanted)
+    models = {name: model.path for name, model in trained.items()}
+    parts = shards(wanted.sources, Path.cwd())
+
+    def backwards(function: Callable[..., None], tasks: list[tuple[Any, ...]], label: str) -> None:
+        deduplicate.in_turn(function, tasks[::-1], label)
+
+    found = []
+    for name, order in (("one", deduplicate.in_turn), ("two", backwards)):
+        work = Workspace(tmp_path / name)
+        own = calibrate(wanted, work, parts, models, trained, order)  # type: ignore[arg-type]
+        found.append({key: model.facts["calibration"] for key, model in own.items()})
+    assert found[0] == found[1]
+    good, bad = found[0]["quality"], found[0]["toxicity"]
+    assert (good["select"], good["share"], good["documents"]) == ("top_share", 0.25, 60)
+    # Of 240 records that are read a quarter is left for toxicity's sample.
+    assert 30 < bad["documents"] <= 60
+    config = with_thresholds(wanted.dataprep, own)  # type: ignore[arg-type]
+    assert config.quality is not None and config.quality.threshold == good["threshold"]
+    scored = []
+    for part in parts:
+        for table, _ in read_shard(part, wanted.sources[0], wanted.dataprep):
+            steps = chain(config, models)  # type: ignore[arg-type]
+            scored.append(apply_chain(steps, table).select(["quality_score", "drop_reason"]))
+    reasons = pa.concat_tables(scored)["drop_reason"].to_pylist()
+    assert 400 * 0.6 < reasons.count("quality.low_score") < 400 * 0.9
+    assert 0 < reasons.count("toxicity.high_score") < 30
+
+
+@pytest.mark.slow
+def test_a_share_by_retuning_is_that_of_a_fresh_run(
     tmp_path: Path, ray_session: object, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = corpus(tmp_path / "corpus")
@@ -145,23 +186,6 @@ def test_shares_become_thresholds_and_stay(
     worst = {"drop_budget": 0.1, "calibration_documents": 60}
     first = run(recipe(tmp_path / "a", folder, 2, quality=top, toxicity=worst))
     assert first is not None
-    found = first.facts["classifiers"]["quality"]["calibration"]
-    assert (found["select"], found["share"], found["documents"]) == ("top_share", 0.25, 60)
-    dropped = first.facts["dropped"]
-    assert 400 * 0.6 < dropped["quality.low_score"] < 400 * 0.9
-    # Of 240 records that are read a quarter is left for toxicity's sample.
-    assert 30 < first.facts["classifiers"]["toxicity"]["calibration"]["documents"] <= 60
-    assert 0 < dropped["toxicity.high_score"] < 30
-    documents = tmp_path / "a" / "documents"
-    scores = np.concatenate(
-        [
-            table["quality_score"].to_numpy()
-            for split in ("train", "valid")
-            for table in iterate_tables(documents, kept_files(first, split))
-        ]
-    )
-    assert scores.min() >= np.float32(found["threshold"])
-    # Another share by retuning is that of a fresh run, whatever the workers.
     other = {**top, "top_share": 0.5}
     tuned = retune(recipe(tmp_path / "a", folder, 2, quality=other, toxicity=worst))
     fresh = run(recipe(tmp_path / "b", folder, 1, quality=other, toxicity=worst))
@@ -182,8 +206,3 @@ def test_shares_become_thresholds_and_stay(
     assert "quality.low_score" in capsys.readouterr().out
     with pytest.raises(UserError, match="a share whose threshold is not known"):
         print_preview(recipe(tmp_path / "b", folder, 1, quality=top, toxicity=worst))
-    drawn = {"select": "pareto", "draw_seed": 5}
-    tuned = retune(recipe(tmp_path / "b", folder, 1, quality=drawn, toxicity=worst))
-    again = run(recipe(tmp_path / "c", folder, 1, quality=drawn, toxicity=worst))
-    assert again is not None and again.facts["dropped"]["quality.not_drawn"] > 0
-    assert (tuned.files_digest, tuned.facts) == (again.files_digest, again.facts)

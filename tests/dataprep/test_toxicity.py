@@ -252,6 +252,7 @@ def recipe(root: Path, source: Path, table: Classifier, words: int = 10, **more:
     return Recipe.from_dict(data)
 
 
+@pytest.mark.slow
 def test_retune_after_cuts_is_a_fresh_run(
     folder: Path, tmp_path: Path, ray_session: object
 ) -> None:
@@ -351,7 +352,9 @@ def test_subgroups_by_definition(tmp_path: Path) -> None:
         average = (~toxic & (scores > bound)).sum() / (~toxic).sum()
         assert entry["ratio"] == pytest.approx(hits / number / average)
         assert found[key]["worst_ratio"] == max(
-            row["ratio"] for row in found[key]["subgroups"].values() if row["harmless"] >= 200
+            row["ratio"]
+            for row in found[key]["subgroups"].values()
+            if row["ratio"] is not None and row["harmless"] * average >= 2
         )
     assert found["of_all"]["subgroups"]["water"]["harmless"] == (~toxic[1::5]).sum()
     assert found["of_all"]["subgroups"]["women"]["harmless"] == (~toxic[2::5]).sum()
