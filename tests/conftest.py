@@ -16,7 +16,9 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
 )
 
 # A busy machine is no reason for a law to fail.
-hypothesis.settings.register_profile("unhurried", deadline=None)
+hypothesis.settings.register_profile(
+    "unhurried", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
 hypothesis.settings.load_profile("unhurried")
 
 
