@@ -1,6 +1,6 @@
 """What a recipe says about personal data: a frozen model without a heavy import."""
 
-from typing import Literal, Self
+from typing import Literal, Self, get_args
 
 from pydantic import Field, field_validator, model_validator
 
@@ -45,7 +45,7 @@ class PiiRule(Model):
 
 
 class Pii(Model):
-    """Table `[dataprep.pii]`: personal data in text, url and meta of every document."""
+    """Table `[dataprep.pii]`: personal data in text, url, license and meta of every document."""
 
     mode: Mode = "placeholder"
     """What is done with a finding. placeholder: a mark of its kind; hash: a mark with a keyed hash;
@@ -61,25 +61,7 @@ class Pii(Model):
     """For mode hash: name of the environment variable that holds the key, in its stead."""
     substitute_seed: int = Field(0, ge=0, lt=2**63)
     """For mode substitute: another seed chooses other substitutes."""
-    kinds: tuple[KindName, ...] = (
-        "credentials",
-        "email",
-        "email_spelled",
-        "secret",
-        "crypto_wallet",
-        "mac",
-        "ipv6",
-        "ipv4",
-        "iban",
-        "cn_id",
-        "cn_id_pattern",
-        "us_ssn",
-        "cn_mobile",
-        "national_id",
-        "passport",
-        "card",
-        "phone",
-    )
+    kinds: tuple[KindName, ...] = get_args(KindName)
     """Kinds of personal data that are looked for."""
     phone_regions: tuple[str, ...] = ("US", "CN")
     """Regions whose phone numbers are found without a country code, ISO 3166."""
