@@ -130,7 +130,8 @@ def speed() -> tuple[Any, float, bool]:
     """Texts a second of the step over those of fastText's own predict, on the same texts.
 
     One member on words, so that both do the same work; `own_prepared` gives fastText texts that are
-    prepared already. `all_members` is the step as it comes: its members, six categories, masks.
+    prepared already. `all_members` is the step as it comes: all members, six categories, masked
+    terms.
     """
     column = pa.array([text[:20_000] for text in texts("en_c4")], pa.large_string())
     with tempfile.TemporaryDirectory() as folder:

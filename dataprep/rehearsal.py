@@ -18,6 +18,7 @@ from dataprep import cuts, decontamination, deduplicate, lines, page_scan, piece
 from dataprep.config import Columns, Dataprep, Source
 from dataprep.config_duplicates import Spans, Substrings
 from dataprep.kernel_cache import cache_directory
+from dataprep.models import model_file
 from dataprep.read import Shard, shards
 from dataprep.shard import process_shard, write_documents
 from dataprep.stage import read_counts
@@ -48,6 +49,7 @@ def rehearse(folder: Path) -> None:
     simhash.band_values(simhash.fingerprints(pa.array([_ENGLISH], pa.large_string()))[0], 3)
     lines.edit(pa.array([_ENGLISH], pa.large_string()), np.array([True]), ("c4",), False)
     decontamination.rehearse(_ENGLISH)
+    model_file.rehearse(pa.array([_ENGLISH, _CHINESE], pa.large_string()))
     texts = [_ENGLISH, _ENGLISH + "And the mill turns.", _CHINESE]
     records = [json.dumps({"id": str(i), "text": text}) for i, text in enumerate(texts)]
     (folder / "documents.jsonl").write_text("\n".join(records), encoding="utf-8")
