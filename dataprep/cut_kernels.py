@@ -129,7 +129,11 @@ def settle(data, offsets, rows, starts, ends, owners, table, to):
         last = first + 1
         while last < len(rows) and rows[last] == row:
             following = begin + starts[last]
-            if following > stop and _blank_until(data, stop, following, table) < following:
+            # A piece may end within a character, which is not read from its middle.
+            whole = stop
+            while whole > begin and whole < end and data[whole] & 0xC0 == 0x80:
+                whole -= 1
+            if following > stop and _blank_until(data, whole, following, table) < following:
                 break
             stop = max(stop, begin + ends[last])
             last += 1

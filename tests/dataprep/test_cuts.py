@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dataprep import report_pieces
@@ -97,6 +97,8 @@ def test_a_cut_is_shrunk_to_characters_or_lines() -> None:
 
 
 @given(st.lists(st.tuples(TEXT, st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)))), max_size=4))
+@example([("a\u3000aaaa", [(0.0, 0.25), (1.0, 0.5)])])  # the first ends within white space
+@example([("\U0001f600  aaaaaa", [(0.0, 0.25), (1.0, 0.5)])])  # ... within what stays
 def test_what_was_cut_can_be_put_back(cases: list[tuple[str, list[tuple[float, float]]]]) -> None:
     """Twice in turn, as spans and substrings are; bytes add up; only white space goes beside."""
     before = table = table_of([text for text, _ in cases])
