@@ -33,7 +33,7 @@ from benchmarks.documents import texts
 from dataprep.arrow_buffers import text_buffers
 from dataprep.config_perplexity import Perplexity, PerplexityTraining
 from dataprep.models import ngram, ngram_file
-from dataprep.models.classifier import evaluate
+from dataprep.models.evaluation import evaluate
 from dataprep.models.ngram_kernels import BEGIN, END
 from dataprep.models.ngram_vocabulary import Vocabulary, symbols_of
 from dataprep.models.ngram_words import words

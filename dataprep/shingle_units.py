@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from dataprep.arrow_buffers import Bytes, Offsets, text_buffers
 from dataprep.characters import HAN, KANA, SPACE, WORD, character_classes
 from dataprep.kernel_cache import kernel
-from dataprep.text_kernels import decode
+from dataprep.text_kernels import decode, encode
 
 # The two characters that `str.lower` does not map one to one: final sigma depends on the letters
 # around it, and the dotted capital I becomes two code points.
@@ -151,7 +151,7 @@ def _write_words(data, start, stop, table, buffer, starts):
         if entry & _IS_WORD:
             starts[unit] = length
             unit += 1 - inside
-            length = _encode(entry & _CODE, buffer, length)
+            length = encode(entry & _CODE, buffer, length)
             inside = 1
         elif inside:
             buffer[length] = 32
@@ -172,7 +172,7 @@ def _write_characters(data, start, stop, table, buffer, starts):
         if not entry & _IS_SPACE:
             starts[unit] = length
             unit += 1
-            length = _encode(entry & _CODE, buffer, length)
+            length = encode(entry & _CODE, buffer, length)
     starts[unit] = length
     return unit
 
@@ -197,24 +197,3 @@ def _is_ideographic(data, start, stop, table):
         num_words += entry & _IS_WORD != 0
         num_ideographs += entry & _IS_IDEOGRAPH != 0
     return num_ideographs * 10 > num_words
-
-
-@kernel
-def _encode(code, buffer, at):
-    if code < 0x80:
-        buffer[at] = code
-        return at + 1
-    if code < 0x800:
-        buffer[at] = 0xC0 | (code >> 6)
-        buffer[at + 1] = 0x80 | (code & 0x3F)
-        return at + 2
-    if code < 0x10000:
-        buffer[at] = 0xE0 | (code >> 12)
-        buffer[at + 1] = 0x80 | ((code >> 6) & 0x3F)
-        buffer[at + 2] = 0x80 | (code & 0x3F)
-        return at + 3
-    buffer[at] = 0xF0 | (code >> 18)
-    buffer[at + 1] = 0x80 | ((code >> 12) & 0x3F)
-    buffer[at + 2] = 0x80 | ((code >> 6) & 0x3F)
-    buffer[at + 3] = 0x80 | (code & 0x3F)
-    return at + 4

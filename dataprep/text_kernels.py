@@ -41,6 +41,28 @@ def decode(data: Bytes, position: int) -> tuple[int, int]:
 
 
 @kernel
+def encode(code: int, out: Bytes, position: int) -> int:
+    """Write the code point as UTF-8 at `position` of `out`; the position after it."""
+    if code < 0x80:
+        out[position] = code
+        return position + 1
+    if code < 0x800:
+        out[position] = 0xC0 | (code >> 6)
+        out[position + 1] = 0x80 | (code & 0x3F)
+        return position + 2
+    if code < 0x10000:
+        out[position] = 0xE0 | (code >> 12)
+        out[position + 1] = 0x80 | ((code >> 6) & 0x3F)
+        out[position + 2] = 0x80 | (code & 0x3F)
+        return position + 3
+    out[position] = 0xF0 | (code >> 18)
+    out[position + 1] = 0x80 | ((code >> 12) & 0x3F)
+    out[position + 2] = 0x80 | ((code >> 6) & 0x3F)
+    out[position + 3] = 0x80 | (code & 0x3F)
+    return position + 4
+
+
+@kernel
 def finish_hash(value: Any) -> Any:
     """Spread every bit of a 64-bit hash over all others (the finalizer of MurmurHash3)."""
     value ^= value >> np.uint64(33)

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import rankdata
 
-from dataprep.models.classifier import Scores, evaluate
+from dataprep.models.evaluation import Scores, evaluate
 
 _EXAMPLES = 3
 _EXAMPLE_CHARACTERS = 300

@@ -17,7 +17,7 @@ import numpy as np
 
 from dataprep.config_models import DEFAULT_CATEGORY, Classifier
 from dataprep.models import quality, subgroups, toxicity, training
-from dataprep.models.evaluation import Scores, by_category, class_counts, evaluate
+from dataprep.models.evaluation import by_category, class_counts
 from dataprep.models.fasttext_member import checked_fasttext
 from dataprep.models.labelled import Examples, input_digests, read_examples
 from dataprep.models.model_file import SUFFIX, Model, load_model, save_model
@@ -36,8 +36,6 @@ from launch.manifest import (
 
 if TYPE_CHECKING:
     from launch.recipe import Recipe
-
-__all__ = ["Scores", "checked_fasttext", "evaluate", "make_step", "train", "train_command"]
 
 KIND = "classifier"
 VERSION = 2

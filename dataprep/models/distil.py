@@ -27,6 +27,7 @@ from dataprep.models.annotation_files import (
     words_of,
 )
 from dataprep.models.classifier import NAMES, Name, TrainedClassifier
+from dataprep.models.evaluation import Scores
 from dataprep.models.labelled import read_examples
 from launch.errors import UserError
 from launch.manifest import FILE_NAME, Manifest, digest_json, has_manifest, read_manifest
@@ -137,7 +138,7 @@ def _unlearnt(
 
 def _scores(
     name: Name, model: TrainedClassifier, table: Classifier, rows: list[dict[str, Any]]
-) -> classifier.Scores:
+) -> Scores:
     """Shape [rows], float32: what the run's step gives to these texts."""
     nothing = pa.nulls(len(rows))
     columns = {

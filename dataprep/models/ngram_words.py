@@ -20,7 +20,7 @@ import pyarrow as pa
 from dataprep.arrow_buffers import Bytes, Offsets, text_buffers
 from dataprep.characters import HAN, KANA, SPACE, WORD, character_classes
 from dataprep.kernel_cache import kernel
-from dataprep.text_kernels import decode
+from dataprep.text_kernels import decode, encode
 
 WORD_CHARACTERS_MAX = 32
 
@@ -114,25 +114,3 @@ def write_words(
             length = 0 if alone else length + 1
             place = encode(int(np.int64(fold & _CODE)), written, place)
         bounds[row + 1] = place
-
-
-@kernel
-def encode(code: int, written: Bytes, place: int) -> int:
-    """Write the code point as UTF-8; the place after it."""
-    if code < 0x80:
-        written[place] = code
-        return place + 1
-    if code < 0x800:
-        written[place] = 0xC0 | code >> 6
-        written[place + 1] = 0x80 | code & 0x3F
-        return place + 2
-    if code < 0x10000:
-        written[place] = 0xE0 | code >> 12
-        written[place + 1] = 0x80 | code >> 6 & 0x3F
-        written[place + 2] = 0x80 | code & 0x3F
-        return place + 3
-    written[place] = 0xF0 | code >> 18
-    written[place + 1] = 0x80 | code >> 12 & 0x3F
-    written[place + 2] = 0x80 | code >> 6 & 0x3F
-    written[place + 3] = 0x80 | code & 0x3F
-    return place + 4

@@ -5,7 +5,7 @@
 import numpy as np
 
 from dataprep.kernel_cache import kernel
-from dataprep.text_kernels import decode
+from dataprep.text_kernels import decode, encode
 
 # Flags above the code point (21 bits) that a character is written as.
 BLANK = 1 << 24
@@ -15,28 +15,6 @@ NOTHING = 1 << 27  # not written at all
 CODE = (1 << 24) - 1
 
 _SPACE = 32
-
-
-@kernel
-def _put(out, size, code):
-    """Write a code point as UTF-8; the new size."""
-    if code < 0x80:
-        out[size] = code
-        return size + 1
-    if code < 0x800:
-        out[size] = 0xC0 | code >> 6
-        out[size + 1] = 0x80 | code & 0x3F
-        return size + 2
-    if code < 0x10000:
-        out[size] = 0xE0 | code >> 12
-        out[size + 1] = 0x80 | code >> 6 & 0x3F
-        out[size + 2] = 0x80 | code & 0x3F
-        return size + 3
-    out[size] = 0xF0 | code >> 18
-    out[size + 1] = 0x80 | code >> 12 & 0x3F
-    out[size + 2] = 0x80 | code >> 6 & 0x3F
-    out[size + 3] = 0x80 | code & 0x3F
-    return size + 4
 
 
 @kernel
@@ -74,7 +52,7 @@ def prepare_texts(data, offsets, table):
             if (blank or entry & ALONE) and size > first:
                 out[size] = _SPACE
                 size += 1
-            size = _put(out, size, code)
+            size = encode(code, out, size)
             blank = entry & ALONE != 0
         out_offsets[row + 1] = size
     return out[:size].copy(), out_offsets

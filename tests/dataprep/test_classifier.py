@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dataprep.config_models import Classifier, Label
-from dataprep.models import classifier
+from dataprep.models import classifier, evaluation, fasttext_member
 from dataprep.models.labelled import read_examples
 from dataprep.models.preparation import prepare
 from dataprep.step import apply_chain
@@ -245,7 +245,7 @@ def test_fasttext_that_cannot_train_is_named(monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(
         UserError, match="one without training, expected fasttext-community"
     ) as error:
-        classifier.checked_fasttext()
+        fasttext_member.checked_fasttext()
     assert "pip install" in error.value.hint
 
 
@@ -261,7 +261,7 @@ def test_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
 def test_evaluation_agrees_with_its_definition(pairs: list[tuple[float, bool]]) -> None:
     scores = np.array([score for score, _ in pairs], np.float32)
     labels = np.array([label for _, label in pairs], np.bool_)
-    found = classifier.evaluate(scores, labels, 0.5)
+    found = evaluation.evaluate(scores, labels, 0.5)
     positives, negatives = scores[labels], scores[~labels]
     if len(positives) and len(negatives):
         wins = [(p > n) + 0.5 * (p == n) for p in positives for n in negatives]
