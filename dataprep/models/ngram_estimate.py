@@ -181,7 +181,8 @@ def _discounts(counts: Integers) -> Shares:
     found = np.array(
         [1 - 2 * ratio * two / one, 2 - 3 * ratio * three / two, 3 - 4 * ratio * four / three]
     )
-    possible = (found >= 0).all() and (found <= (1, 2, 3)).all()
+    # With nothing taken off, a context would leave nothing to what has not been seen after it.
+    possible = (found > 0).all() and (found <= (1, 2, 3)).all()
     return found if possible else np.array(_DISCOUNTS)
 
 

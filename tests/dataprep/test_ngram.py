@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dataprep.models import kenlm_model, ngram, ngram_arpa, ngram_file
@@ -138,7 +138,7 @@ def plain_estimate(sentences: list[list[int]], num_symbols: int, order: int) -> 
         if t1 and t2 and t3:
             y = t1 / (t1 + 2 * t2)
             made = [1 - 2 * y * t2 / t1, 2 - 3 * y * t3 / t2, 3 - 4 * y * t4 / t3]
-            if all(0 <= value <= most for most, value in enumerate(made, 1)):
+            if all(0 < value <= most for most, value in enumerate(made, 1)):
                 taken = [0.0, *made]
         total: defaultdict[tuple[int, ...], float] = defaultdict(float)
         given_up: defaultdict[tuple[int, ...], float] = defaultdict(float)
@@ -176,6 +176,8 @@ def costs_of(found: Estimate) -> Costs:
     st.lists(st.lists(st.integers(NUM_SIGNS, 7), max_size=12), min_size=1, max_size=25),
     st.integers(2, 5),
 )
+# Here Chen and Goodman's discount of a count of two is zero.
+@example([[4, 3, 3, 3, 3, 3, 4, 3, 3]], 3)
 @settings(max_examples=40)
 def test_the_estimate_is_modified_kneser_ney(lines: list[list[int]], order: int) -> None:
     sentences = [[BEGIN, *line, END] for line in lines]

@@ -165,12 +165,17 @@ def test_a_hostile_page_takes_no_more_than_a_plain_one_of_its_length(name: str) 
     html = HOSTILE[name]
     plain = html.replace(b"icens", b"iceps").replace(b"robots", b"rowots").replace(b"rights", b"r")
     plain = plain.replace(b"ld+json", b"ld-jsom").replace(b"reserved", b"resexved")
-    seconds = []
-    for content in (plain, html):
-        start = time.process_time()
-        extract(content, None, "fast")
-        seconds.append(time.process_time() - start)
-    assert seconds[1] < 2 * seconds[0] + 0.25
+    assert seconds_of(html) < 2 * seconds_of(plain) + 0.25
+
+
+def seconds_of(html: bytes) -> float:
+    # The best of three: a collection of the whole session's garbage is none of the page's time.
+    taken = []
+    for _ in range(3):
+        start = time.thread_time()
+        extract(html, None, "fast")
+        taken.append(time.thread_time() - start)
+    return min(taken)
 
 
 def test_data_is_read_as_far_as_a_page_may_ask() -> None:
