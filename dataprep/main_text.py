@@ -11,6 +11,7 @@ The weights were chosen on one half of the pages of ScrapingHub's benchmark; doc
 the figures of both halves, which change little with any of them.
 """
 
+import re
 from collections.abc import Iterator
 from html import unescape
 from typing import Literal, NamedTuple
@@ -38,6 +39,8 @@ BARE_BYTES_MIN = 240
 ARTICLE_SHARE_MIN = 0.4
 
 _BREAK = "\x1e"  # a line break within a block, until its text is made
+
+_TAG = re.compile("<[^<>]*>?")
 
 Kind = Literal["heading", "paragraph", "item", "row", "bare"]
 
@@ -68,6 +71,7 @@ def find_article(markup: str) -> list[Block]:
     """
     blocks = list(read_blocks(markup))
     first, last = _largest_run([_score(block) for block in blocks])
+    may_be_kept = has_mark(markup) or "$" in markup or "\\" in markup
     run = blocks[first:last]
     total = sum(block.plain_bytes for block in run)
     if total <= ARTICLE_SHARE_MIN * sum(block.plain_bytes for block in blocks):
@@ -77,7 +81,8 @@ def find_article(markup: str) -> list[Block]:
     return [
         block
         for index, block in enumerate(blocks)
-        if block.is_kept or (first <= index < last and _belongs(block, in_paragraphs))
+        if (may_be_kept and block.is_kept)
+        or (first <= index < last and _belongs(block, in_paragraphs))
     ]
 
 
@@ -135,8 +140,9 @@ def _kind(line: str) -> Kind:
 
 def _without_tags(line: str) -> tuple[str, int]:
     """The text of a line of markup, and how many of its bytes lie within links."""
-    if "<" not in line:
-        return (unescape(line) if "&" in line else line), 0
+    if "<a " not in line:
+        text = _TAG.sub("", line)
+        return (unescape(text) if "&" in text else text), 0
     pieces = line.split("<")
     texts = [pieces[0]]
     linked: list[str] = []

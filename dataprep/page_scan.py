@@ -4,9 +4,11 @@ Two things in lexbor and resiliparse grow with a square (measured 2026-11-23): a
 are compared with one another (200,000 of them: above 20 s), and the links below a `div` are counted
 again for every `div` around it (100,000 within one another: above 20 s). No real page comes near.
 
-The same scan, 0.5 ns a byte, says whether tags name code, equations, a licence or a wish to be left
+The same scan, 1 ns a byte, says whether tags name code, equations, a licence or a wish to be left
 out, and whether embedded data (JSON-LD) may state a licence, so that a page without them (nearly
-every one) is not searched for what it does not have.
+every one) is not searched for what it does not have. Comparisons in scripts look like tags: they
+count as tags, since a comment may hold what only seems to begin a script, but name nothing (of 43
+pages of 181 that seemed to hold code or equations 33 had only `Math.random()`, 2026-11-27).
 """
 
 from typing import NamedTuple
@@ -22,7 +24,7 @@ DEPTH_BYTES_MAX = 1 << 30
 
 
 class Scan(NamedTuple):
-    """What was found; all of it may be too much, none of it too little."""
+    """What was found; all of it may be too much. Too little only if tags stand in a script."""
 
     is_too_complex: bool
     """Whether parsing or extracting the page would take seconds."""
@@ -52,27 +54,59 @@ def _packed(text: str) -> int:
     return value
 
 
-_FOUR_BYTES = 0xFFFFFFFF
 # Names of tags that do not nest: what follows them is not within them.
 _P, _BR, _HR, _LI = (_packed(name) for name in ("p", "br", "hr", "li"))
 _IMG, _META, _LINK, _NPUT = (_packed(name) for name in ("img", "meta", "link", "nput"))
 _TD, _TR, _TH, _DD, _DT = (_packed(name) for name in ("td", "tr", "th", "dd", "dt"))
 _TION = _packed("tion")  # of option
+_RIPT, _TYLE = (_packed(name) for name in ("ript", "tyle"))
 # Tags of code, and what stands in the attributes of code and equations: pre and code, xmp, listing,
 # math, mjx-container, math/tex, mathjax, katex, latex, class="tex", blob-code.
 _PRE, _CODE, _XMP, _STIN = (_packed(name) for name in ("pre", "code", "xmp", "stin"))
-_MATH, _MJX, _ATEX, _TEX = (_packed(name) for name in ("math", "mjx-", "atex", 'tex"'))
-# License or licence; publicdomain in an address; rights and copyright in a meta; ld+json.
-_BLOB, _ICEN, _ICDN = (_packed(name) for name in ("blob", "icen", "icdn"))
-# icen and icdo are icdn but for the last bits of two bytes: one comparison for both.
+_MATH, _MJX, _ATEX, _BLOB, _TEX = (
+    _packed(name) for name in ("math", "mjx-", "atex", "blob", 'tex"')
+)
+# License or licence, publicdomain in an address: icen and icdo are icdn but for the last bits of
+# two bytes, so one comparison does for both. Rights and copyright in a meta; ld+json.
+_ICEN, _ICDN, _RIGH, _LDJ = (_packed(name) for name in ("icen", "icdn", "righ", "ld+j"))
 _LAST_BITS_OFF = 0xFFFFFEFE
-_RIGH, _LDJ, _RIPT = (_packed(name) for name in ("righ", "ld+j", "ript"))
 # In a meta: robots and names that end in bot; tdm-reservation; google-extended, bytespider,
 # meta-externalagent, anthropic-ai, cohere-ai, omgili, cohere-training-data-crawler.
 _THREE_BYTES = 0xFFFFFF
 _BOT, _TDM, _NDED, _IDER = (_packed(name) for name in ("bot", "tdm-", "nded", "ider"))
 _AGENT, _C_AI, _E_AI, _MGIL = (_packed(name) for name in ("gent", "c-ai", "e-ai", "mgil"))
 _AWLE, _WEB = (_packed(name) for name in ("awle", "-web"))
+
+# What a byte within a tag is. Four bytes are compared only where the last of them can be the last
+# of a word that is looked for: in any tag, or in a meta or a script's tag only.
+_LAST, _LAST_IN_META, _SPACE, _QUOTE, _END = 1, 2, 4, 8, 16
+
+
+def _kinds() -> Bytes:
+    kinds = np.zeros(256, np.uint8)
+    for letters, kind in (("hxbno", _LAST), ("hjt-drilb", _LAST_IN_META)):
+        for letter in letters + letters.upper():
+            kinds[ord(letter)] |= kind
+    kinds[:33] = _SPACE
+    kinds[ord("/")] = _SPACE
+    kinds[[ord("'"), ord('"')]] = _QUOTE
+    kinds[ord(">")] = _END
+    return kinds
+
+
+_KINDS = _kinds()
+
+
+@kernel
+def _four(html: Bytes, at: int) -> int:
+    """The four bytes that end at `at`, of letters the small ones; 0 near the beginning."""
+    if at < 4:
+        return np.uint32(0)
+    word = np.uint32(0)
+    for place in range(4):
+        byte = html[at - np.uint64(3 - place)]
+        word = np.uint32(word << np.uint32(8) | np.uint32(byte | 32))
+    return word
 
 
 @kernel
@@ -93,78 +127,84 @@ def scan_tags(html: Bytes) -> tuple[int, int, bool, bool, bool, bool]:
     Attributes are words outside quotes; open are tags begun less tags ended. Words are compared
     without regard to case, by their last four bytes.
     """
-    end = len(html)
+    # Unsigned places: an index is then never asked whether it counts from the end.
+    end, one = np.uint64(len(html)), np.uint64(1)
+    at = np.uint64(0)
     most = depth = deepest = 0
-    passages = license = in_data = marks = False
-    at = 0
+    passages = license = in_data = marks = in_script = False
     while at < end:
         if html[at] != 60:  # <
-            at += 1
+            at += one
             continue
-        at += 1
+        at += one
         if at >= end:
             break
-        first = html[at]
-        if first == 47:  # </
+        if html[at] == 47:  # </
             depth = max(0, depth - 1)
-            at += 1
+            at += one
+            if at < end and html[at] | 32 == 115:  # s
+                in_script = False
             continue
-        if not 97 <= first | 32 <= 122:
+        if not 97 <= html[at] | 32 <= 122:
             continue
-        window = 0
+        begins_with_s = html[at] | 32 == 115  # script, not noscript
+        name = np.uint32(0)
         while at < end and html[at] > 32 and html[at] != 62 and html[at] != 47:
-            window = (window << 8 | html[at] | 32) & _FOUR_BYTES
-            if window == _MJX:
+            name = np.uint32(name << np.uint32(8) | np.uint32(html[at] | 32))
+            if name == _MJX and not in_script:
                 passages = True
-            at += 1
-        if window in (_PRE, _CODE, _XMP, _STIN, _MATH):
-            passages = True
-        is_flat = window in (_P, _BR, _HR, _LI, _IMG, _META, _LINK, _NPUT)
-        if not is_flat and window not in (_TD, _TR, _TH, _DD, _DT, _TION):
+            at += one
+        passages |= not in_script and name in (_PRE, _CODE, _XMP, _STIN, _MATH)
+        is_flat = name in (_P, _BR, _HR, _LI, _IMG, _META, _LINK, _NPUT)
+        if not is_flat and name not in (_TD, _TR, _TH, _DD, _DT, _TION):
             depth += 1
             deepest = max(deepest, depth)
-        is_meta = window == _META
-        is_special = is_meta or window == _RIPT
-        is_data = False
+        is_meta = name == _META
+        if in_script:
+            looked_for = np.uint8(0)
+        elif is_meta or name == _RIPT:
+            looked_for = np.uint8(_LAST | _LAST_IN_META)
+        else:
+            looked_for = np.uint8(_LAST)
+        is_data = in_word = False
         attributes = 0
-        in_word = False
+        quote = np.uint8(0)
         while at < end:
             byte = html[at]
-            if byte == 62:  # >
-                break
-            if byte in (34, 39) and html[at - 1] in (61, 32, 9, 10, 12, 13):
-                at += 1
-                while at < end and html[at] != byte:
-                    window = (window << 8 | html[at] | 32) & _FOUR_BYTES
-                    passages |= window in (_MATH, _ATEX, _BLOB)
-                    license |= window & _LAST_BITS_OFF == _ICDN
-                    if is_special:
-                        is_data |= window == _LDJ
-                        license |= is_meta & (window == _RIGH)
-                        marks |= is_meta & _is_mark(window)
-                    at += 1
-                passages |= (window << 8 | 34) & _FOUR_BYTES == _TEX
-                in_word = False
-            elif byte <= 32 or byte == 47:
-                in_word = False
-            elif byte == 61:
-                window = 0
-            else:
-                window = (window << 8 | byte | 32) & _FOUR_BYTES
+            kind = _KINDS[byte]
+            if kind & looked_for:
+                window = _four(html, at)
                 passages |= window in (_MATH, _ATEX, _BLOB)
                 license |= window & _LAST_BITS_OFF == _ICDN
-                if is_special:
+                if looked_for & _LAST_IN_META:
                     is_data |= window == _LDJ
-                    license |= is_meta & (window == _RIGH)
-                    marks |= is_meta & _is_mark(window)
-                if not in_word:
-                    attributes += 1
-                    in_word = True
-            at += 1
+                    license |= is_meta and window == _RIGH
+                    marks |= is_meta and _is_mark(window)
+            if quote:
+                if byte == quote:
+                    quote = np.uint8(0)
+                    passages |= looked_for > 0 and _four(html, at) == _TEX
+            elif kind < _SPACE:
+                attributes += not in_word and byte != 61  # =
+                in_word |= byte != 61
+            elif kind == _SPACE:
+                in_word = False
+                if byte == 47 and html[at - one] == 60:
+                    in_script = False
+            elif kind == _END:
+                break
+            elif html[at - one] == 61 or html[at - one] <= 32:
+                quote = byte
+                in_word = False
+            else:
+                attributes += not in_word
+                in_word = True
+            at += one
         most = max(most, attributes)
         if is_data:  # no tag can begin in a script, but its end
-            while at < end and not (html[at] == 60 and at + 1 < end and html[at + 1] == 47):
-                window = (window << 8 | html[at] | 32) & _FOUR_BYTES
-                in_data |= window == _ICEN
-                at += 1
+            while at < end and not (html[at] == 60 and at + one < end and html[at + one] == 47):
+                in_data |= html[at] | 32 == 110 and _four(html, at) == _ICEN
+                at += one
+        elif begins_with_s and name in (_RIPT, _TYLE):
+            in_script = True
     return most, deepest, passages, license, in_data, marks

@@ -36,6 +36,7 @@ _RELATIONS = (
     'meta[property$="rights" i], meta[name="copyright" i]'
 )
 _PLAIN = ", ".join(f'a[href*="{host}" i]' for host in CONTENT_HOSTS)
+_HOSTS = tuple(host.encode() for host in CONTENT_HOSTS)
 _PICTURES = (
     'figure, [itemtype*="ImageObject"], [itemtype*="VideoObject"], [itemtype*="AudioObject"], '
     '[typeof*="ImageObject"], [class*="caption" i]'
@@ -43,11 +44,6 @@ _PICTURES = (
 _OWN_PLACES = (
     'footer, [id*="foot" i], [class*="foot" i], [id*="licen" i], [class*="licen" i], '
     '[id*="copyright" i], [class*="copyright" i]'
-)
-_METAS = (
-    'meta[name*="bot" i], meta[name^="tdm-" i], meta[name$="-ai" i], meta[name$="-extended" i], '
-    'meta[name^="omgili" i], meta[name$="-web" i], meta[name$="-crawler" i], '
-    'meta[name="bytespider" i], meta[name="meta-externalagent" i]'
 )
 _OF_LICENCE = re.compile(
     r"licen[sc]|lizenz|©|\(c\)|copyright|creative commons|\bunter (?:einer|der)\b", re.IGNORECASE
@@ -103,7 +99,7 @@ def page_rights(tree: Any, html: bytes, seen: Scan, given: Iterable[Statement] =
     if seen.may_state_in_data:
         found += _in_data(tree)
     if not _known(found) and seen.may_state_license:
-        found += _plain_links(tree)
+        found += _plain_links(tree, html)
     if not _known(found):
         found += _in_words(html)
     license, evidence = choose(found)
@@ -157,12 +153,15 @@ def _some(nodes: list[Any]) -> list[Any]:
 
 
 def _marks(tree: Any) -> Iterator[str]:
-    nodes = tree.head.query_selector_all(_METAS).values() if tree.head is not None else []
     # A page whose head was ended early has them in its body.
-    for node in _some(nodes or tree.document.query_selector_all(_METAS).values()):
-        name = (node.getattr("name") or "").strip().lower()
-        if opt_out.is_name(name):
+    for within in (tree.head, tree.document):
+        named = [] if within is None else within.query_selector_all("meta[name]").values()
+        names = [(node, (node.getattr("name") or "").strip().lower()) for node in named]
+        found = [(node, name) for node, name in names if opt_out.is_name(name)]
+        for node, name in _some(found):
             yield from opt_out.marks("meta", name, node.getattr("content") or "")
+        if found:
+            return
 
 
 def _related(tree: Any) -> Iterator[Statement]:
@@ -206,7 +205,11 @@ def _in_data(tree: Any) -> Iterator[Statement]:
                 yield made
 
 
-def _plain_links(tree: Any) -> Iterator[Statement]:
+def _plain_links(tree: Any, html: bytes) -> Iterator[Statement]:
+    lower = html.lower()
+    # Letters of an address may be written as `&#47;`: then its host's name stands there alone.
+    if not any(host.partition(b"/")[0] in lower for host in _HOSTS):
+        return
     read: set[str] = set()
     contexts = 0
     for node in _some(tree.document.query_selector_all(_PLAIN).values()):

@@ -292,6 +292,14 @@ def test_the_scan_sees_what_tags_name() -> None:
     assert scan(b'<a rel="license" href="x">').may_state_license
 
 
+def test_the_scan_tells_scripts_from_what_follows_them() -> None:
+    compared = b"<script>for(i=0;i<code.length;)x=Math.random()</script>"
+    assert not scan(compared).may_hold_passages
+    for before in (compared, b"<noscript>", b"<style>a<b</style>", b"<SCRIPT>if(a<b</SCRIPT>"):
+        assert scan(before + b"<pre>x</pre>").may_hold_passages
+        assert scan(before + b'<a rel="license" href="x">').may_state_license
+
+
 def test_code_of_line_elements_keeps_blank_lines() -> None:
     from resiliparse.parse.html import HTMLTree
 
