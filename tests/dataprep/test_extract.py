@@ -1,17 +1,18 @@
 """Extraction: the article comes out, code and equations exactly, and nothing takes it down."""
 
+import re
 import time
 from pathlib import Path
 from typing import Literal
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dataprep.code_blocks import code_text
 from dataprep.extract import Extracted, decode, extract
 from dataprep.main_text import find_article, has_equation, joined, read_blocks
-from dataprep.page_scan import scan
+from dataprep.page_scan import scan, without_scripts
 from dataprep.verbatim import Passage, has_mark, mark, restore
 
 SENTENCE = "The mill turns, and the water that turned it flows on, so that the mill turns again. "
@@ -317,3 +318,48 @@ def test_figures_on_real_pages(shared_data: Path) -> None:
     for name, compute in dataprep_extraction.FIGURES.items():
         value, _, holds = compute()
         assert holds in (True, None), (name, value)
+
+
+def without_scripts_and_comments(html: bytes) -> str:
+    from resiliparse.parse.html import HTMLTree
+
+    tree = HTMLTree.parse(html.decode())
+    assert tree.document is not None
+    for node in tree.document.query_selector_all("script").values():
+        node.remove()
+    return re.sub("<!--.*?-->", "", str(tree), flags=re.DOTALL)
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                "<p>words</p>", "<script>", "<SCRIPT src='x' async>", "</script>", "</script >",
+                "if (a<b) c = '</p>';", "x<b && '</span>'", "<!--", "-->", "n-->0", "<div a='>'>",
+                "</div>", "<style>", "</style>", "a<b", '"', "'", "<svg>", "</svg>", "<a title=",
+                "<title><script></title>", "<textarea><script></textarea>",
+                "<iframe><script></iframe>", "<xmp><script></xmp>",
+                "<noscript>", "</noscript>", "text", "<pre>", "</pre>", "</s", "</script", "<",
+            ]
+        ),
+        max_size=14,
+    )
+)  # fmt: skip
+@example(["<!--", "<script>", "-->", "text", "<script>", "a<b", "</script>"])
+@example(["<title><script></title>", "text", "</script>"])
+@example(["</s", "<script>", "<p>words</p>", "</script>"])
+def test_only_what_scripts_hold_is_cut(pieces: list[str]) -> None:
+    html = "".join(pieces).encode()
+    cut = without_scripts(html, scan(html))
+    assert without_scripts_and_comments(cut) == without_scripts_and_comments(html)
+
+
+def test_scripts_are_cut_unless_they_are_read() -> None:
+    compared = b"<script>" + b"if(a<b)c();" * 9 + b"</script>"
+    assert without_scripts(compared, scan(compared)) == b"<script></script>"
+    for read in (
+        b"<script type='math/tex'>a<b</script>",
+        b'<script type="application/ld+json">{"license": "x"}</script>',
+        b"<script><!--\na<b //--></script>",
+    ):
+        assert without_scripts(read, scan(read)) == read
