@@ -21,6 +21,7 @@ _P, _BR, _HR, _LI = (_packed(name) for name in ("p", "br", "hr", "li"))
 _IMG, _META, _LINK, _NPUT = (_packed(name) for name in ("img", "meta", "link", "nput"))
 _TD, _TR, _TH, _DD, _DT = (_packed(name) for name in ("td", "tr", "th", "dd", "dt"))
 _TION = _packed("tion")  # of option
+_SVG = _packed("svg")
 _RIPT, _TYLE, _CRIP = (_packed(name) for name in ("ript", "tyle", "crip"))
 # Tags of code, and what stands in the attributes of code and equations: pre and code, xmp, listing,
 # math, mjx-container, math/tex, mathjax, katex, latex, class="tex", blob-code.
@@ -136,7 +137,9 @@ def scan_tags(html, scripts):
     at = np.uint64(0)
     most = depth = deepest = 0
     passages = license = in_data = marks = in_script = False
-    number = 0
+    # Within svg and math a script may hold tags.
+    num_pictures = number = 0
+    has_math = in_style = False
     begun = np.uint64(0)  # where the script began that may be cut out; 0: none
     while at < end:
         if html[at] != 60:  # <
@@ -152,6 +155,10 @@ def scan_tags(html, scripts):
                 number = _enter(html, begun, at - np.uint64(2), scripts, number)
                 in_script = False
                 begun = np.uint64(0)
+                if at + one < end and html[at + one] | 32 == 118:  # v
+                    num_pictures = max(0, num_pictures - 1)
+                if at + np.uint64(4) < end and _four(html, at + np.uint64(4)) == _TYLE:
+                    in_style = False
             continue
         if html[at] == 33:  # <!
             begun = np.uint64(0)
@@ -174,14 +181,20 @@ def scan_tags(html, scripts):
         is_script = begins_with_s and name == _RIPT
         if is_script:
             begun = np.uint64(0)
-        may_begin = is_script and not in_script and _is_in_text(html, start)
+        num_pictures += name == _SVG
+        has_math |= name == _MATH
+        may_begin = (
+            is_script
+            and not (in_script or in_style or has_math or num_pictures)
+            and _is_in_text(html, start)
+        )
         if in_script:
             looked_for = np.uint8(0)
         elif is_meta or name == _RIPT:
             looked_for = np.uint8(_LAST | _LAST_IN_META)
         else:
             looked_for = np.uint8(_LAST)
-        named = is_data = in_word = False
+        named = is_data = in_word = expects_value = False
         attributes = 0
         quote = np.uint8(0)
         while at < end:
@@ -198,20 +211,23 @@ def scan_tags(html, scripts):
             if quote:
                 if byte == quote:
                     quote = np.uint8(0)
+                    expects_value = False
                     if looked_for and _four(html, at) == _TEX:
                         named = True
             elif kind < _SPACE:
                 attributes += not in_word and byte != 61  # =
                 in_word |= byte != 61
+                expects_value = byte == 61
             elif kind == _SPACE:
                 in_word = False
+                expects_value &= byte != 47
                 if byte == 47 and html[at - one] == 60:  # </
                     number = _enter(html, begun, at - one, scripts, number)
                     in_script = False
                     begun = np.uint64(0)
             elif kind == _END:
                 break
-            elif html[at - one] == 61 or html[at - one] <= 32:
+            elif expects_value:
                 quote = byte
                 in_word = False
             else:
@@ -226,6 +242,8 @@ def scan_tags(html, scripts):
             while at < end and not (html[at] == 60 and at + one < end and html[at + one] == 47):
                 in_data |= html[at] | 32 == 110 and _four(html, at) == _ICEN
                 at += one
-        elif is_script or (begins_with_s and name == _TYLE):
+        elif is_script:
             in_script = True
+        elif begins_with_s and name == _TYLE:
+            in_script = in_style = True
     return most, deepest, passages, license, in_data, marks, number

@@ -338,7 +338,7 @@ def without_scripts_and_comments(html: bytes) -> str:
                 "if (a<b) c = '</p>';", "x<b && '</span>'", "<!--", "-->", "n-->0", "<div a='>'>",
                 "</div>", "<style>", "</style>", "a<b", '"', "'", "<svg>", "</svg>", "<a title=",
                 "<title><script></title>", "<textarea><script></textarea>",
-                "<iframe><script></iframe>", "<xmp><script></xmp>",
+                "<math>", "</math>", "<iframe><script></iframe>", "<xmp><script></xmp>",
                 "<noscript>", "</noscript>", "text", "<pre>", "</pre>", "</s", "</script", "<",
             ]
         ),
@@ -347,6 +347,7 @@ def without_scripts_and_comments(html: bytes) -> str:
 )  # fmt: skip
 @example(["<!--", "<script>", "-->", "text", "<script>", "a<b", "</script>"])
 @example(["<title><script></title>", "text", "</script>"])
+@example(["<svg>", "<script>", "<p>words</p>", "</script>"])
 @example(["</s", "<script>", "<p>words</p>", "</script>"])
 def test_only_what_scripts_hold_is_cut(pieces: list[str]) -> None:
     html = "".join(pieces).encode()
