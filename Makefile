@@ -31,10 +31,12 @@ test: setup ## the default tests: offline, CPU only, under 6 minutes
 	$(PYTEST)
 
 test-slow: setup ## the marked tests only, without those that need a cluster's daemons
-	$(PYTEST) -m 'slow and not cluster'
+	$(PYTEST) -m 'slow and not cluster and not alone'
+	$(BIN)/pytest -m 'alone and not cluster'
 
 test-all: setup ## every test
-	$(PYTEST) -m 'slow or not slow'
+	$(PYTEST) -m 'not alone'
+	$(BIN)/pytest -m alone
 
 explore: setup ## the laws once more, with other and more examples each time
 	$(PYTEST) -m hypothesis --hypothesis-profile explore
