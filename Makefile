@@ -3,9 +3,12 @@
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
+# Tests run in so many processes, each file in one of them; Ray and torch start others beside them.
+NUM_PROCESSES ?= 2
+PYTEST := $(BIN)/pytest --numprocesses $(NUM_PROCESSES) --dist loadfile --no-loadscope-reorder
 STAMP := $(VENV)/.installed-$(shell cat requirements.lock pyproject.toml | cksum | cut -d ' ' -f 1)
 
-.PHONY: help setup demo test test-all test-slow check format bench docs clean
+.PHONY: help setup demo test test-all test-slow explore check format bench docs clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 14
@@ -25,13 +28,18 @@ demo: setup ## raw text to a trained model, a fitted law and a plan, in about 8 
 	$(BIN)/gristmill run launch/recipes/tiny.toml
 
 test: setup ## the default tests: offline, CPU only, under 6 minutes
-	$(BIN)/pytest
+	$(PYTEST)
 
 test-slow: setup ## the marked tests only, without those that need a cluster's daemons
-	$(BIN)/pytest -m 'slow and not cluster'
+	$(PYTEST) -m 'slow and not cluster and not alone'
+	$(BIN)/pytest -m 'alone and not cluster'
 
 test-all: setup ## every test
-	$(BIN)/pytest -m 'slow or not slow'
+	$(PYTEST) -m 'not alone'
+	$(BIN)/pytest -m alone
+
+explore: setup ## the laws once more, with other and more examples each time
+	$(PYTEST) -m hypothesis --hypothesis-profile explore
 
 check: setup ## ruff and mypy
 	$(BIN)/ruff check .

@@ -14,12 +14,38 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 os.environ["PYTHONPATH"] = os.pathsep.join(
     [str(REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])]
 )
+# Ray's workers run at niceness 15 otherwise: beside another process of tests they would starve.
+os.environ.setdefault("RAY_worker_niceness", "0")
+# In a process of pytest-xdist, torch's threads would only wait for those of the other process.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# A busy machine is no reason for a law to fail.
-hypothesis.settings.register_profile(
-    "unhurried", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+# The same examples at every run: what is found by chance is found by `make explore`, not by a
+# change that has nothing to do with it. And a busy machine is no reason for a law to fail.
+UNHURRIED = hypothesis.settings(
+    deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
-hypothesis.settings.load_profile("unhurried")
+hypothesis.settings.register_profile("same", UNHURRIED, derandomize=True)
+hypothesis.settings.register_profile("explore", UNHURRIED, derandomize=False, max_examples=500)
+hypothesis.settings.load_profile("same")
+
+# Where two processes share the files they take them in this order. The first compiles nearly all
+# kernels, one to two minutes where the cache is empty; what comes next needs none, so that the
+# other process does not compile the same at the same time. Short files are at the end.
+ORDER = (
+    "dataprep/test_annotate.py", "pretrain/", "launch/", "scaling/", "test_", "tokenizer/",
+    "dataprep/",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """In a process of pytest-xdist, files in `ORDER`."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=lambda item: _place(item.path.relative_to(REPOSITORY / "tests").as_posix()))
+
+
+def _place(path: str) -> int:
+    return next(place for place, prefix in enumerate(ORDER) if path.startswith(prefix))
 
 
 @pytest.fixture(scope="session")

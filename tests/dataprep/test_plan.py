@@ -45,6 +45,7 @@ def write_shards(folder: Path, num_shards: int, records: int) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_time_disk_and_documents_are_about_right(tmp_path: Path) -> None:
     write_shards(tmp_path, 4, 4000)
     wanted = recipe(tmp_path / "run", tmp_path, presets=[])

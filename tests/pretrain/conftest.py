@@ -206,10 +206,11 @@ class LayoutPool:
         return self._groups[size]
 
     def close(self) -> None:
-        """End all ranks."""
+        """End all ranks; the next command starts others."""
         for rank in (rank for ranks in self._groups.values() for rank in ranks):
             rank.kill()
             rank.communicate()
+        self._groups.clear()
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -176,8 +176,10 @@ class Traces:
 
 
 @pytest.fixture(scope="module")
-def traces(layouts: Any, tmp_path_factory: pytest.TempPathFactory) -> Traces:
-    return Traces(layouts, tmp_path_factory.mktemp("traces"))
+def traces(layouts: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Traces]:
+    yield Traces(layouts, tmp_path_factory.mktemp("traces"))
+    # A traced model with experts is never freed, nor are the threads of its groups.
+    layouts.close()
 
 
 @pytest.mark.parametrize("name", SOME_LAYOUTS)

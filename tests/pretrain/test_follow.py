@@ -130,12 +130,12 @@ def test_the_tail_of_a_long_file_costs_what_is_new(tmp_path: Path) -> None:
     while events := tail.read()[1]:
         count += len(events)
     assert count == 50_000
-    begun = time.monotonic()
+    begun = time.process_time()
     for _ in range(100):
         with path.open("a") as stream:
             stream.write(line)
         assert len(tail.read()[1]) == 1
-    assert time.monotonic() - begun < 0.5
+    assert time.process_time() - begun < 0.5
 
 
 def test_a_thread_follows_during_the_run_and_to_its_last_line(tmp_path: Path) -> None:

@@ -213,9 +213,9 @@ def test_a_long_run_resumes_by_what_it_drops(tmp_path: Path) -> None:
     path.write_bytes(one * 500_000)
     metrics = Metrics(tmp_path)
     metrics.write("train", 2, **train(2, 1.0))
-    begun = time.monotonic()
+    begun = time.process_time()
     metrics.resume(1)
-    assert time.monotonic() - begun < 1.0
+    assert time.process_time() - begun < 1.0
     assert path.stat().st_size == len(one) * 500_000
 
 

@@ -192,6 +192,6 @@ def test_a_plot_has_a_dot_in_the_columns_that_have_values(
 def test_a_long_run_is_drawn_at_once() -> None:
     made = View(result(iterations=20_000), long_run(20_000), [], 1.0)
     drawn(made, 100)
-    begun = time.monotonic()
+    begun = time.process_time()
     drawn(made, 100)
-    assert time.monotonic() - begun < 1.0
+    assert time.process_time() - begun < 1.0
