@@ -64,7 +64,7 @@ def text_of(page: Page, extractor: Extractor) -> str:
 
 def extracted(html: bytes, charset: str | None, extractor: Extractor) -> str:
     """What we extract of a page's bytes, empty if nothing."""
-    from dataprep.extract import extract
+    from dataprep.pages.extract import extract
 
     found = extract(html, charset, extractor)
     return "" if isinstance(found, str) else found.text

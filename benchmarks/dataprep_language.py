@@ -19,10 +19,13 @@ import numpy as np
 import pyarrow as pa
 
 from benchmarks import garble_chinese
-from dataprep import chinese_signals, content, language, normalize, repair, shard, word_lists
+from dataprep import shard
 from dataprep.config import Dataprep, Normalize
-from dataprep.records import Batch, Record
+from dataprep.language import language
+from dataprep.reading.records import Batch, Record
+from dataprep.signals import chinese_signals, content
 from dataprep.step import alive, apply_chain
+from dataprep.text import normalize, repair, word_lists
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 LARGE_LANGUAGES = ("en", "zh", "es", "fr", "de", "ru", "ja", "pt", "it", "ar", "ko")

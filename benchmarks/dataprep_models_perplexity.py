@@ -37,7 +37,7 @@ from dataprep.models.evaluation import evaluate
 from dataprep.models.ngram_kernels import BEGIN, END
 from dataprep.models.ngram_vocabulary import Vocabulary, symbols_of
 from dataprep.models.ngram_words import words
-from dataprep.normalize import normalize
+from dataprep.text.normalize import normalize
 
 SETS = {"en": "en_wiki", "zh": "zh_docs"}
 SPEED_SETS = {"en": "en_c4", "zh": "zh_docs"}

@@ -16,8 +16,8 @@ from fastwarc.warc import ArchiveIterator, WarcRecordType
 from resiliparse.parse.html import HTMLTree
 
 from benchmarks.documents import REPOSITORY
-from dataprep.extract import Extracted, decode, extract
-from dataprep.page_scan import scan
+from dataprep.pages.extract import Extracted, decode, extract
+from dataprep.pages.page_scan import scan
 from dataprep.rights.header_marks import marks_in
 from dataprep.rights.licences import read_licence
 from dataprep.rights.opt_out import kind_of

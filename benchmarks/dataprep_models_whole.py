@@ -77,7 +77,7 @@ def _prepare(folder: Path) -> tuple[Recipe, dict[str, Path], int]:
 @cache
 def _measured() -> dict[str, Any]:
     """Milliseconds for each page: of the whole, of reading, of each step."""
-    from dataprep import read
+    from dataprep.reading import read
     from dataprep.rehearsal import take_through
     from dataprep.shard import chain
     from dataprep.stage import read_counts

@@ -23,8 +23,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import zstandard
 
-from dataprep import read
 from dataprep.config import Columns, Dataprep, Source
+from dataprep.reading import read
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHARED_DATA = REPOSITORY.parent / "shared" / "data"

@@ -45,8 +45,8 @@ def _judged() -> dict[str, float]:
     """By filter, the share of equal decisions with datatrove's words and with our own."""
     import numpy as np
 
-    from dataprep import signals
-    from dataprep.presets import load_preset
+    from dataprep.signals import signals
+    from dataprep.signals.presets import load_preset
 
     chosen = [text for name, every in SETS.items() for text in texts(name)[::every]]
     with tempfile.TemporaryDirectory() as folder:

@@ -64,8 +64,8 @@ def _datatrove_rates() -> dict[str, float]:
 @cache
 def _own_rate() -> float:
     """Documents a second through the same rules: signals, lines taken out, decisions."""
-    from dataprep import lines, rules, signals
     from dataprep.config import Dataprep
+    from dataprep.signals import lines, rules, signals
     from dataprep.step import apply_chain
 
     config = Dataprep(presets=PRESETS)
@@ -91,9 +91,9 @@ def rules_rate() -> tuple[dict[str, float], None, None]:
 
 def _pass_seconds(source_kind: str, paths: str, folder: Path, dedup: bool) -> tuple[float, int]:
     """Read, every step of the default recipe, exchange if `dedup`, write: seconds, documents."""
-    from dataprep import read
     from dataprep.config import Dataprep, Source
     from dataprep.config_duplicates import NearDuplicates
+    from dataprep.reading import read
     from dataprep.rehearsal import take_through
     from dataprep.stage import read_counts
     from dataprep.workspace import Workspace

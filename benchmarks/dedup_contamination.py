@@ -95,8 +95,8 @@ def _found(
     import pyarrow as pa
 
     from dataprep.config_decontamination import Decontamination
-    from dataprep.decontamination import find_passages
-    from dataprep.normalize import normalize
+    from dataprep.decontamination.decontamination import find_passages
+    from dataprep.text.normalize import normalize
 
     draw = random.Random(_SEED)
     documents = [text for text in _texts("zh_docs" if chinese else "en_docs") if len(text) < 50_000]
@@ -138,8 +138,8 @@ def _units(text: str) -> tuple[str, ...]:
 
 def _index(items: Sequence[str], **settings: int) -> Any:
     from dataprep.config_decontamination import Decontamination
-    from dataprep.decontamination_index import build_index
-    from dataprep.decontamination_items import Item
+    from dataprep.decontamination.index import build_index
+    from dataprep.decontamination.items import Item
 
     own = Decontamination(**settings)
     made = [
@@ -178,7 +178,7 @@ def _flagged() -> dict[str, tuple[int, int]]:
     import pyarrow as pa
 
     from dataprep.config_decontamination import Decontamination
-    from dataprep.decontamination import find_passages
+    from dataprep.decontamination.decontamination import find_passages
 
     index = _index((*_items(False), *_items(True)))
     counted = {}
@@ -216,8 +216,8 @@ def search_rate() -> tuple[dict[str, float], float, bool]:
     import pyarrow as pa
 
     from dataprep.config_decontamination import Decontamination
-    from dataprep.decontamination import find_passages
-    from dataprep.shingles import shingle_sets
+    from dataprep.decontamination.decontamination import find_passages
+    from dataprep.dedup.shingles import shingle_sets
 
     near = Decontamination().near_words
     rates = {}

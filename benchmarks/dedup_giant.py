@@ -20,10 +20,10 @@ import pyarrow as pa
 
 from benchmarks.dedup_scale import binary, mixed, names, precedences
 from benchmarks.documents import REPOSITORY
-from dataprep import verification
 from dataprep.config_duplicates import NearDuplicates
-from dataprep.exchange import open_exchange
-from dataprep.near_duplicates import SHINGLE_SCHEMA
+from dataprep.dedup import verification
+from dataprep.dedup.exchange import open_exchange
+from dataprep.dedup.near_duplicates import SHINGLE_SCHEMA
 
 DOCUMENTS = int(os.environ.get("GRISTMILL_BENCHMARK_COMPONENT", "200000"))
 _HEADER, _FAMILY, _OWN = 100, 290, 10

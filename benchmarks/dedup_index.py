@@ -18,8 +18,8 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from benchmarks import perturbed_documents
-from dataprep.index_build import extend
-from dataprep.index_query import query
+from dataprep.indexes.build import extend
+from dataprep.indexes.query import query
 from dataprep.run import run
 from launch.ray_cluster import ray_session
 from launch.recipe import Execution, Recipe

@@ -24,14 +24,14 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 
 from benchmarks.documents import texts
-from dataprep import pieces
 from dataprep.config import Dataprep, Source
 from dataprep.config_duplicates import NearDuplicates, Spans, Substrings
-from dataprep.decided import survivors
-from dataprep.deduplicate import in_turn
-from dataprep.read import shards
+from dataprep.dedup import pieces
+from dataprep.dedup.decided import survivors
+from dataprep.dedup.deduplicate import in_turn
+from dataprep.dedup.survivor_ranks import ranked
+from dataprep.reading.read import shards
 from dataprep.rehearsal import take_through
-from dataprep.survivor_ranks import ranked
 from dataprep.workspace import Layout, Workspace
 
 REPEATS = 5
@@ -221,7 +221,7 @@ def pieces_of_one_byte() -> Figure:
     """Seconds for 10 MB that repeat one byte, as a multiple of 1 MB of the same; target 13
     (n log n: 11.7)."""
     length, seconds = BYTES_MIN, []
-    from dataprep.substring_kernels import find_fingerprints, find_repeated
+    from dataprep.dedup.substring_kernels import find_fingerprints, find_repeated
 
     for size in (1_000_000, 1_000_000, 10_000_000):
         data, offsets = np.full(size, 97, np.uint8), np.array([0, size])

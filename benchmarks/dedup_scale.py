@@ -20,14 +20,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from dataprep import candidates, exact
 from dataprep.config import Dataprep
 from dataprep.config_duplicates import NearDuplicates
-from dataprep.decisions import read_decisions
-from dataprep.deduplicate import deduplicate
-from dataprep.exchange import open_exchange, partition_of
-from dataprep.links import BAND_SCHEMA
-from dataprep.near_duplicates import SHINGLE_SCHEMA
+from dataprep.dedup import candidates, exact
+from dataprep.dedup.decisions import read_decisions
+from dataprep.dedup.deduplicate import deduplicate
+from dataprep.dedup.exchange import open_exchange, partition_of
+from dataprep.dedup.links import BAND_SCHEMA
+from dataprep.dedup.near_duplicates import SHINGLE_SCHEMA
 from dataprep.sealed import open_sealed
 from dataprep.workspace import ROW_BITS, ROW_MASK, Layout, Workspace
 from launch.ray_cluster import ray_session, run_tasks

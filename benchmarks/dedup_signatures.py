@@ -55,7 +55,7 @@ def median_processor_seconds(work: Callable[[], object]) -> float:
 def _own_rate() -> float:
     import pyarrow as pa
 
-    from dataprep.minhash import signatures
+    from dataprep.dedup.minhash import signatures
 
     column = pa.array(_documents(), pa.large_string())
     return len(column) / median_processor_seconds(lambda: signatures(column, PERMUTATIONS))

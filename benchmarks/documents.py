@@ -34,7 +34,7 @@ def table_of(chosen: Sequence[str]) -> Any:
     """The texts as a table of the readers' schema."""
     import pyarrow as pa
 
-    from dataprep.records import Batch, Record
+    from dataprep.reading.records import Batch, Record
 
     batch = Batch("benchmark")
     for row, text in enumerate(chosen):

@@ -69,8 +69,8 @@ def corpus_table() -> Any:
     """Three shards of the demo's corpus, about 9 MB, as one table."""
     import pyarrow as pa
 
-    from dataprep import read
     from dataprep.config import Dataprep, Source
+    from dataprep.reading import read
 
     shards = read.shards((Source(),), REPOSITORY)[:3]
     batches = [
@@ -114,8 +114,10 @@ def figures(demo: Callable[[], Demo]) -> Iterator[tuple[str, Callable[[], tuple[
         return reported(median_rate(lambda: step.apply(table), megabytes(table)))
 
     def signals() -> Any:
-        from dataprep import language, normalize, signals
         from dataprep.config import Dataprep
+        from dataprep.language import language
+        from dataprep.signals import signals
+        from dataprep.text import normalize
 
         config = Dataprep()
         chain = [

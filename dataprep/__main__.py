@@ -44,7 +44,7 @@ def review_command(
     ] = None,
 ) -> None:
     """Show the evaluation items that stand in the documents, before they are dropped for it."""
-    from dataprep.review import review
+    from dataprep.decontamination.review import review
     from launch.recipe import load_recipe
 
     print(review(load_recipe(target, overrides or ()), output))
@@ -60,8 +60,8 @@ def audit_command(
     seed: Annotated[int, typer.Option("--seed", help="What the sample is drawn by.")] = 1,
 ) -> None:
     """Estimate which near-duplicates were missed, and whether the dropped ones were some."""
-    from dataprep.audit import audit
-    from dataprep.report_audit import summary
+    from dataprep.dedup.audit import audit
+    from dataprep.report.audit import summary
     from launch.recipe import load_recipe
 
     print(summary(audit(load_recipe(target, overrides or ()), documents, seed)))
@@ -73,8 +73,8 @@ def explain_command(
     document: Annotated[str, typer.Argument(help="The document's id, or its content hash in hex.")],
 ) -> None:
     """Say what became of one document, and why."""
-    from dataprep.explain import explain
     from dataprep.models.distil import explain_answers
+    from dataprep.report.explain import explain
     from launch.recipe import load_recipe
 
     recipe = load_recipe(target)
@@ -89,7 +89,7 @@ def annotate_command(
 ) -> None:
     """Ask an annotator about a sample of the documents: labels for a classifier to learn from."""
     from dataprep.models.annotate import annotate, print_plan
-    from dataprep.report_annotator import summary
+    from dataprep.report.annotator import summary
     from launch.recipe import load_recipe
 
     recipe = load_recipe(target, overrides or ())
@@ -107,7 +107,7 @@ def train_classifier_command(
 ) -> None:
     """Train the classifiers that the recipe names, and say how good they are."""
     from dataprep.models.classifier import describe, train_command
-    from dataprep.report_annotator import agreement_line
+    from dataprep.report.annotator import agreement_line
     from launch.recipe import load_recipe
 
     trained = train_command(load_recipe(target, overrides or ()), force=force)
@@ -136,7 +136,7 @@ def index_command(
     directory: Annotated[Path, typer.Argument(help="The index: made, or extended.")],
 ) -> None:
     """Add the recipe's finished documents to an index, for later runs to be compared with."""
-    from dataprep.index_build import extend
+    from dataprep.indexes.build import extend
     from launch.recipe import load_recipe
 
     extend(load_recipe(target), directory)
@@ -153,7 +153,7 @@ def query_command(
     """Print, for each document, the one of an index that it duplicates: a JSON line each."""
     import json
 
-    from dataprep.index_query import query
+    from dataprep.indexes.query import query
 
     for answer in query(directory, files, jaccard):
         print(json.dumps(answer, ensure_ascii=False))

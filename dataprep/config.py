@@ -11,8 +11,8 @@ from dataprep.config_models import QUALITY_ONLY, TOXICITY_ONLY, Classifier
 from dataprep.config_perplexity import Perplexity, check_languages
 from dataprep.config_pii import Pii
 from dataprep.config_rights import Rights
-from dataprep.languages import LANGUAGES
-from dataprep.presets import Preset, check, complete, read_language_rules
+from dataprep.language.languages import LANGUAGES
+from dataprep.signals.presets import Preset, check, complete, read_language_rules
 from launch.config import Model, parse_model
 from launch.errors import UserError
 from launch.store import is_remote, parse
@@ -293,7 +293,7 @@ class Dataprep(Model):
             if language not in LANGUAGES:
                 close = difflib.get_close_matches(language, sorted(LANGUAGES), n=3, cutoff=0.5)
                 near = ", ".join(close)
-                hint = f"near it: {near}" if close else "dataprep/languages.py lists them"
+                hint = f"near it: {near}" if close else "dataprep/language/languages.py lists them"
                 where = "dataprep.languages"
                 raise UserError(where, f"'{language}'", "codes that the classifier knows", hint)
         return self

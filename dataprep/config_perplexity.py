@@ -5,7 +5,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from dataprep.languages import LANGUAGES
+from dataprep.language.languages import LANGUAGES
 from launch.config import Model
 from launch.errors import UserError
 
@@ -111,6 +111,6 @@ def check_languages(config: Perplexity | None, language_model: str | None) -> No
             if language not in LANGUAGES:
                 close = difflib.get_close_matches(language, sorted(LANGUAGES), n=3, cutoff=0.5)
                 near = ", ".join(close)
-                hint = f"near it: {near}" if close else "dataprep/languages.py lists them"
+                hint = f"near it: {near}" if close else "dataprep/language/languages.py lists them"
                 where = f"dataprep.perplexity.{kind}.{position}.language"
                 raise UserError(where, f"'{language}'", "a code that the classifier knows", hint)

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataprep import report_rights
+from dataprep.report import rights as report_rights
 from dataprep.rights.decide import LICENSE
 
 Counts = dict[str, Any]

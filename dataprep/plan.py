@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 import pyarrow.compute as pc
 
-from dataprep import read, sample, shard
+from dataprep import sample, shard
+from dataprep.reading import read
 from dataprep.rehearsal import rehearse_once, take_through
 from dataprep.stage import read_counts
 from dataprep.workspace import Workspace

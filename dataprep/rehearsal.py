@@ -14,15 +14,19 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from dataprep import cuts, decontamination, deduplicate, lines, page_scan, pieces, simhash
 from dataprep.config import Columns, Dataprep, Source
 from dataprep.config_duplicates import Spans, Substrings
+from dataprep.decontamination import decontamination
+from dataprep.dedup import deduplicate, pieces, simhash
+from dataprep.dedup.survivors import with_source_order
 from dataprep.kernel_cache import cache_directory
 from dataprep.models import model_file
-from dataprep.read import Shard, shards
+from dataprep.pages import page_scan
+from dataprep.reading.read import Shard, shards
 from dataprep.shard import process_shard, write_documents
+from dataprep.signals import lines
 from dataprep.stage import read_counts
-from dataprep.survivors import with_source_order
+from dataprep.text import cuts
 from dataprep.workspace import Layout, Workspace
 from launch.log import get_logger
 

@@ -18,17 +18,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from dataprep import decontamination, read, run, shard, signature
+from dataprep import run, shard
 from dataprep.config import Dataprep
 from dataprep.contract import KIND, VERSION
-from dataprep.cuts import StoredPieces, restored
+from dataprep.decontamination import decontamination
+from dataprep.dedup import signature
+from dataprep.dedup.survivors import with_source_order
 from dataprep.models import calibration, perplexity_training
-from dataprep.records import READ_SCHEMA
+from dataprep.reading import read
+from dataprep.reading.records import READ_SCHEMA
 from dataprep.side_files import PREFIX, with_absolute_paths
 from dataprep.stage import is_staged, open_stage
 from dataprep.step import Step, alive
 from dataprep.stored import CUTS, QUARANTINE, StoredShard, read_stored, stored_shards
-from dataprep.survivors import with_source_order
+from dataprep.text.cuts import StoredPieces, restored
 from dataprep.workspace import Workspace
 from dataprep.write import READ_BYTES, REMOVED_SUFFIX
 from launch.config import parse_model

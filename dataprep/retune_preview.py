@@ -12,11 +12,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataprep import decontamination, run, shard
+from dataprep import run, shard
 from dataprep.config import Dataprep
 from dataprep.contract import stands_beside
+from dataprep.decontamination import decontamination
 from dataprep.models import calibration, classifier, perplexity_training
-from dataprep.records import READ_SCHEMA
+from dataprep.reading.records import READ_SCHEMA
 from dataprep.retune import check, undecided
 from dataprep.rights import verdicts
 from dataprep.step import Step

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from dataprep.config import Dataprep
     from dataprep.config_models import Classifier
     from dataprep.models.classifier import Name, TrainedClassifier
-    from dataprep.read import Shard
+    from dataprep.reading.read import Shard
 
 
 def run(recipe: Recipe, *, force: bool = False, dry_run: bool = False) -> Manifest | None:
@@ -83,9 +83,13 @@ def run(recipe: Recipe, *, force: bool = False, dry_run: bool = False) -> Manife
 
 def check(recipe: Recipe) -> None:
     """What can be checked without reading the inputs. Raises `UserError`."""
-    from dataprep import decontamination, indexed, read, shard, side_files, survivors
+    from dataprep import shard, side_files
+    from dataprep.decontamination import decontamination
+    from dataprep.dedup import survivors
+    from dataprep.indexes import indexed
     from dataprep.models import labelled, perplexity_training
     from dataprep.pii import modes as pii_modes
+    from dataprep.reading import read
     from dataprep.rights import verdicts as rights
 
     survivors.check(recipe.dataprep, recipe.sources)
@@ -120,9 +124,13 @@ def find_inputs(recipe: Recipe, *, write: bool) -> list[Input]:
 
     Digests of unchanged files are remembered in `logs/`, which `write` allows to be written.
     """
-    from dataprep import decontamination_items, indexed, read, side_files, survivors
+    from dataprep import side_files
+    from dataprep.decontamination import items as decontamination_items
+    from dataprep.dedup import survivors
+    from dataprep.indexes import indexed
     from dataprep.models import labelled, perplexity_training
     from dataprep.pii import modes as pii_modes
+    from dataprep.reading import read
     from dataprep.rights import verdicts as rights
 
     pii_modes.check(recipe.dataprep.pii)
@@ -148,8 +156,9 @@ def find_inputs(recipe: Recipe, *, write: bool) -> list[Input]:
 
 def build(recipe: Recipe, inputs: list[Input]) -> Manifest:
     """Everything after the checks; the caller holds the lock of `recipe.documents`."""
-    from dataprep import decontamination, read
+    from dataprep.decontamination import decontamination
     from dataprep.models import calibration, perplexity_training
+    from dataprep.reading import read
     from dataprep.rehearsal import rehearse_once
     from launch.ray_cluster import ray_session
 
@@ -175,20 +184,15 @@ def finish(
     trained: "Mapping[Name, TrainedClassifier]",
 ) -> Manifest:
     """From the staged shards to the manifest; the same for `run` and for `retune`."""
-    from dataprep import (
-        cuts,
-        decontamination,
-        deduplicate,
-        indexed,
-        pieces,
-        report,
-        report_pieces,
-        shard,
-        stage,
-        survivors,
-    )
+    from dataprep import shard, stage
     from dataprep.conservation import conservation, merge_counts
+    from dataprep.decontamination import decontamination
+    from dataprep.dedup import deduplicate, pieces, survivors
+    from dataprep.indexes import indexed
     from dataprep.models import perplexity_training
+    from dataprep.report import pieces as report_pieces
+    from dataprep.report import report
+    from dataprep.text import cuts
 
     # Absolute, because workers have their own working directory.
     directory, config = recipe.documents.resolve(), config_of(recipe)
@@ -268,8 +272,8 @@ def _pass(
     trained: "Mapping[Name, TrainedClassifier]",
 ) -> None:
     from dataprep import sample, shard, side_files, stage
+    from dataprep.dedup.survivors import with_source_order
     from dataprep.models import calibration
-    from dataprep.survivors import with_source_order
     from launch.ray_cluster import finished_tasks
 
     config = side_files.with_absolute_paths(recipe.dataprep)

@@ -6,7 +6,7 @@ The same files and the same limit give the same records, whatever the workers.
 import itertools
 from collections.abc import Sequence
 
-from dataprep.read import Shard
+from dataprep.reading.read import Shard
 
 
 def quotas(shards: Sequence[Shard], limit: int | None) -> list[int | None]:

@@ -11,34 +11,26 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from dataprep import (
-    chinese_signals,
-    content,
-    decontamination,
-    keywords,
-    language,
-    lines,
-    normalize,
-    report,
-    rules,
-    signals,
-    signature,
-    urls,
-    write,
-)
+from dataprep import write
 from dataprep.config import Dataprep, Source
 from dataprep.conservation import Counts
 from dataprep.contract import PARTS
-from dataprep.cuts import CutStep
-from dataprep.decided import decided
+from dataprep.decontamination import decontamination
+from dataprep.dedup import signature
+from dataprep.dedup.decided import decided
+from dataprep.language import language
 from dataprep.models import classifier, perplexity
 from dataprep.pii import redact
-from dataprep.read import Shard, read_shard
-from dataprep.records import READ_SCHEMA
+from dataprep.reading.read import Shard, read_shard
+from dataprep.reading.records import READ_SCHEMA
+from dataprep.report import report
 from dataprep.rights import decide as rights
 from dataprep.sealed import open_sealed, read_json, write_json
+from dataprep.signals import chinese_signals, content, keywords, lines, rules, signals, urls
 from dataprep.stage import is_staged, open_stage
 from dataprep.step import Step, apply_chain, check_chain
+from dataprep.text import normalize
+from dataprep.text.cuts import CutStep
 from dataprep.workspace import Workspace
 from launch.manifest import FileEntry
 

@@ -16,12 +16,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from dataprep import exact, signature, survivors, urls
 from dataprep.config import Dataprep
-from dataprep.exchange import ExchangeWriter, open_exchange, partition_of
-from dataprep.links import BAND_SCHEMA
-from dataprep.records import QUARANTINE_SCHEMA, READ_SCHEMA
+from dataprep.dedup import exact, signature, survivors
+from dataprep.dedup.exchange import ExchangeWriter, open_exchange, partition_of
+from dataprep.dedup.links import BAND_SCHEMA
+from dataprep.reading.records import QUARANTINE_SCHEMA, READ_SCHEMA
 from dataprep.sealed import read_json, sealed_writer, write_json
+from dataprep.signals import urls
 from dataprep.step import Step, alive
 from dataprep.workspace import ROW_BITS, Workspace
 

@@ -7,13 +7,13 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
-from dataprep.presets import NAMES, load_preset
+from dataprep.signals.presets import NAMES, load_preset
 
 PAGE = Path(__file__).parent / "rules.md"
-PRESETS = Path(__file__).parent.parent / "dataprep" / "presets"
+PRESETS = Path(__file__).parent.parent / "dataprep" / "signals" / "presets"
 HEAD = """# The rules
 
-Generated from the files in `dataprep/presets/` by `make docs`; do not edit.
+Generated from the files in `dataprep/signals/presets/` by `make docs`; do not edit.
 
 A preset is a table of rules. A rule judges one column: `_low` in its name means that a document
 with less is dropped, `_high` that one with more is; the bound itself passes. The first rule that a

@@ -45,7 +45,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _place(path: str) -> int:
-    return next(place for place, prefix in enumerate(ORDER) if path.startswith(prefix))
+    places = (place for place, prefix in enumerate(ORDER) if path.startswith(prefix))
+    return next(places, len(ORDER))
 
 
 @pytest.fixture(scope="session")

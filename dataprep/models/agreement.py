@@ -65,7 +65,7 @@ def spearman(left: npt.NDArray[np.float64], right: npt.NDArray[np.float64]) -> f
     """Spearman's rank correlation, ties sharing their mean rank; None where a side never varies."""
     if len(left) < 2 or np.ptp(left) == 0 or np.ptp(right) == 0:
         return None
-    from scipy.stats import rankdata  # 0.7 s, and every task of a run would spend them
+    from scipy.stats import rankdata  # here: every task of a run would wait for it
 
     return float(np.corrcoef(rankdata(left), rankdata(right))[0, 1])
 

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dataprep import read
 from dataprep.config_annotator import Annotator, described, prompt_of, without_execution
 from dataprep.digest_cache import digest_cache
 from dataprep.models import annotator_encoder, annotator_endpoint
@@ -37,6 +36,7 @@ from dataprep.models.annotation_sample import Sampled, sampled
 from dataprep.models.annotator_endpoint import Question
 from dataprep.models.answer_cache import AnswerCache
 from dataprep.models.classifier import NAMES, Name
+from dataprep.reading import read
 from launch.errors import UserError
 from launch.lock import lock
 from launch.log import get_logger, timed

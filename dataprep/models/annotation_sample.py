@@ -18,11 +18,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import xxhash
 
-from dataprep import read, sample, side_files
+from dataprep import sample, side_files
 from dataprep.config import Dataprep, Source
-from dataprep.deduplicate import in_turn
-from dataprep.links import RunTasks
-from dataprep.read import Shard
+from dataprep.dedup.deduplicate import in_turn
+from dataprep.dedup.links import RunTasks
+from dataprep.reading import read
+from dataprep.reading.read import Shard
 from dataprep.rehearsal import rehearse_once
 from dataprep.sealed import read_sealed, write_sealed
 from dataprep.shard import chain

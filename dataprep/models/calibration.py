@@ -29,7 +29,7 @@ from launch.log import get_logger
 if TYPE_CHECKING:
     from dataprep.config import Dataprep, Source
     from dataprep.models.classifier import Name, TrainedClassifier
-    from dataprep.read import Shard
+    from dataprep.reading.read import Shard
     from launch.recipe import Recipe
 
 # Records that are read for each document of the sample: duplicates and what rules drop are not in
@@ -130,7 +130,7 @@ def score_sample(
     records_max: int,
 ) -> None:
     """Task: content hashes and scores of the first records of a shard, those still alive there."""
-    from dataprep.read import read_shard
+    from dataprep.reading.read import read_shard
     from dataprep.shard import chain
 
     steps = chain(config, models)

@@ -19,10 +19,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from dataprep.arrow_buffers import text_buffers
-from dataprep.characters import HAN, KANA, character_classes
 from dataprep.config_models import Classifier
 from dataprep.models.learn_kernels import count_features, learn_characters
 from dataprep.models.score_kernels import score_characters
+from dataprep.text.characters import HAN, KANA, character_classes
 
 # Slots of hashed features: 2^20 of float32 are 4 MB a category.
 SLOTS = 1 << 20

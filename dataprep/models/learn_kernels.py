@@ -6,7 +6,7 @@ import numpy as np
 
 from dataprep.kernel_cache import kernel
 from dataprep.models.score_kernels import characters_of, hashed_features
-from dataprep.text_kernels import finish_hash
+from dataprep.text.text_kernels import finish_hash
 
 _SPACE = 32
 

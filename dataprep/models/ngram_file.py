@@ -21,7 +21,7 @@ import numpy.typing as npt
 import xxhash
 
 from dataprep.models.ngram_kernels import NUM_SIGNS, ORDER_MAX, Unigrams
-from dataprep.text_kernels import Hashes
+from dataprep.text.text_kernels import Hashes
 from launch.errors import UserError
 
 MAGIC = b"gmngram\n"

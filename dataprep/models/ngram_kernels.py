@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from dataprep.arrow_buffers import Bytes, Offsets
 from dataprep.kernel_cache import kernel
-from dataprep.text_kernels import HASH_PRIME, HASH_START, Counts, Hashes, finish_hash
+from dataprep.text.text_kernels import HASH_PRIME, HASH_START, Counts, Hashes, finish_hash
 
 UNKNOWN = 0
 BEGIN = 1

@@ -24,7 +24,7 @@ import zstandard
 from dataprep.config import Normalize
 from dataprep.config_perplexity import PerplexityTraining
 from dataprep.models.ngram_words import words
-from dataprep.normalize import normalize
+from dataprep.text.normalize import normalize
 from launch.errors import UserError
 
 HELD_OUT_FRACTION = 0.1

@@ -19,7 +19,7 @@ from dataprep.models.ngram_kernels import (
     find_words,
     insert,
 )
-from dataprep.text_kernels import Hashes
+from dataprep.text.text_kernels import Hashes
 
 SIGNS = ("<unk>", "<s>", "</s>")
 _NUM_MIN = 2

@@ -18,9 +18,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from dataprep.arrow_buffers import Bytes, Offsets, text_buffers
-from dataprep.characters import HAN, KANA, SPACE, WORD, character_classes
 from dataprep.kernel_cache import kernel
-from dataprep.text_kernels import decode, encode
+from dataprep.text.characters import HAN, KANA, SPACE, WORD, character_classes
+from dataprep.text.text_kernels import decode, encode
 
 WORD_CHARACTERS_MAX = 32
 

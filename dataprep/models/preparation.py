@@ -15,9 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from dataprep import word_lists
 from dataprep.arrow_buffers import Bytes, Offsets, text_buffers
-from dataprep.characters import HAN, KANA, character_classes
 from dataprep.models.preparation_kernels import (
     ALONE,
     BLANK,
@@ -26,6 +24,8 @@ from dataprep.models.preparation_kernels import (
     prepare_texts,
     replace_spans,
 )
+from dataprep.text import word_lists
+from dataprep.text.characters import HAN, KANA, character_classes
 
 # A private-use character: no text says it to mean something.
 MASK = "\ue000"

@@ -5,7 +5,7 @@
 import numpy as np
 
 from dataprep.kernel_cache import kernel
-from dataprep.text_kernels import decode, encode
+from dataprep.text.text_kernels import decode, encode
 
 # Flags above the code point (21 bits) that a character is written as.
 BLANK = 1 << 24

@@ -13,7 +13,7 @@ Joulin et al. 2017, arXiv:1607.01759).
 import numpy as np
 
 from dataprep.kernel_cache import kernel
-from dataprep.text_kernels import HASH_PRIME, HASH_START, decode, finish_hash
+from dataprep.text.text_kernels import HASH_PRIME, HASH_START, decode, finish_hash
 
 _FNV_START = np.uint32(2166136261)
 _FNV_PRIME = np.uint32(16777619)

@@ -12,11 +12,11 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from dataprep.arrow_buffers import text_buffers
-from dataprep.cut_kernels import CHARACTERS, settle, take_out
+from dataprep.dedup.span_kernels import SENTENCES, find_units
 from dataprep.models.model_file import Model
 from dataprep.models.preparation import text_array
-from dataprep.span_kernels import SENTENCES, find_units
-from dataprep.word_characters import word_characters
+from dataprep.text.cut_kernels import CHARACTERS, settle, take_out
+from dataprep.text.word_characters import word_characters
 
 # Sentences that are scored at once: their texts are a second copy of the batch's.
 _BATCH = 100_000

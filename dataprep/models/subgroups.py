@@ -22,8 +22,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from dataprep import word_lists
 from dataprep.config_models import Classifier
+from dataprep.text import word_lists
 
 BUDGET = 0.01
 # A subgroup is compared if so many of its harmless texts would be dropped at the average share.

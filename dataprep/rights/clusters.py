@@ -16,9 +16,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataprep import drops
 from dataprep.config_rights import Rights
-from dataprep.exchange import open_exchange, read_partition
+from dataprep.dedup import drops
+from dataprep.dedup.exchange import open_exchange, read_partition
 from dataprep.rights import verdicts
 from dataprep.rights.decide import LICENSE
 from dataprep.rights.licences import licence_of, strictest

@@ -16,7 +16,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from dataprep.page_scan import Scan
+from dataprep.pages.page_scan import Scan
 from dataprep.rights import opt_out
 from dataprep.rights.licence_names import CONTENT_HOSTS
 from dataprep.rights.licences import Licence, read_licence
@@ -263,9 +263,9 @@ def _around(html: bytes, words: bytes) -> Iterator[str]:
 
 
 def _in_script(html: bytes, at: int) -> bool:
-    start = max(0, at - 65_536)
+    """Whether the next script or style that ends after `at` has begun before it."""
     for name in (b"script", b"style"):
-        begun = html.rfind(b"<" + name, start, at)
-        if begun >= 0 and html.find(b"</" + name, begun, at) < 0:
+        end = html.find(b"</" + name, at)
+        if end >= 0 and html.find(b"<" + name, at, end) < 0:
             return True
     return False

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from dataprep.config import Columns, Dataprep, Source
-from dataprep.read import shards
+from dataprep.reading.read import shards
 from dataprep.rehearsal import take_through
 from dataprep.workspace import Workspace
 

@@ -18,7 +18,7 @@ from benchmarks.annotator_server import FAULTS, Endpoint, score_of
 from dataprep.models import annotate, distil
 from dataprep.models.annotate import Annotated, annotations_directory
 from dataprep.models.annotation_files import HELD_OUT, TRAINING, UNANSWERED, part, rows_of
-from dataprep.report_annotator import summary
+from dataprep.report.annotator import summary
 from launch.errors import UserError
 from tests.dataprep.annotated_recipe import make_recipe, recipe_table, write_documents
 

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 
 from benchmarks.annotator_server import score_of
-from dataprep import report_annotator, run
+from dataprep import run
 from dataprep.config_annotator import Annotator
 from dataprep.config_models import Classifier, Label
 from dataprep.models import annotate, classifier, distil
 from dataprep.models.annotation_files import HELD_OUT, TRAINING, part, rows_of, words_of
 from dataprep.models.labelled import read_examples
+from dataprep.report import annotator as report_annotator
 from launch.errors import UserError
 from launch.manifest import read_manifest
 from launch.recipe import Recipe

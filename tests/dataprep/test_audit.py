@@ -11,11 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dataprep import audit, audit_tasks
-from dataprep.audit import wilson
 from dataprep.config_duplicates import NearDuplicates
 from dataprep.contract import KIND, VERSION, document_fields
-from dataprep.report import write_report
+from dataprep.dedup import audit, audit_tasks
+from dataprep.dedup.audit import wilson
+from dataprep.report.report import write_report
 from launch.errors import UserError
 from launch.manifest import FileEntry, Manifest, digest_file, read_manifest
 from launch.recipe import Recipe

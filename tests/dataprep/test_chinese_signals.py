@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks import garble_chinese
-from dataprep import chinese_kernels, chinese_signals
+from dataprep.signals import chinese_kernels, chinese_signals
 
 TEXT = (
     "我们在城里住了三年，每天早上都要到河边去走一走。河边的树很高，树下有几张旧椅子，老人们坐在那里下棋。"

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataprep.components import components, scipy_labels, spanning_forest, union_find_labels
+from dataprep.dedup.components import components, scipy_labels, spanning_forest, union_find_labels
 
 EDGES = st.lists(st.tuples(st.integers(0, 25), st.integers(0, 25)), max_size=40)
 

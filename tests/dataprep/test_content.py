@@ -8,8 +8,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from dataprep import content, content_kernels
-from dataprep.records import READ_SCHEMA
+from dataprep.reading.records import READ_SCHEMA
+from dataprep.signals import content, content_kernels
 from dataprep.step import apply_chain
 
 PYTHON = '''"""What it does."""

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from dataprep import report_pieces
-from dataprep.cut_kernels import CHARACTERS, LINES
-from dataprep.cuts import (
+from dataprep.report import pieces as report_pieces
+from dataprep.text.cut_kernels import CHARACTERS, LINES
+from dataprep.text.cuts import (
     CUT_SCHEMA,
     PIECE_SCHEMA,
     REPEAT_SCHEMA,

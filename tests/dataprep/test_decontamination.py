@@ -12,14 +12,14 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from dataprep import decontamination
 from dataprep.arrow_buffers import text_buffers
 from dataprep.config import Dataprep
 from dataprep.config_decontamination import Decontamination, EvaluationSet
-from dataprep.decontamination_index import Index, build_index
-from dataprep.decontamination_items import Item, read_items
-from dataprep.decontamination_units import folded_characters, units_of
-from dataprep.records import Batch, Record
+from dataprep.decontamination import decontamination
+from dataprep.decontamination.index import Index, build_index
+from dataprep.decontamination.items import Item, read_items
+from dataprep.decontamination.units import folded_characters, units_of
+from dataprep.reading.records import Batch, Record
 from launch.errors import UserError
 
 N = 5

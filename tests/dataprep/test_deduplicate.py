@@ -10,14 +10,14 @@ import pyarrow.parquet as pq
 import pytest
 import xxhash
 
-from dataprep import candidates
 from dataprep.config import Columns, Dataprep, Source
 from dataprep.config_duplicates import NearDuplicates
-from dataprep.decisions import read_decisions
-from dataprep.deduplicate import deduplicate, in_turn
-from dataprep.read import shards
+from dataprep.dedup import candidates
+from dataprep.dedup.decisions import read_decisions
+from dataprep.dedup.deduplicate import deduplicate, in_turn
+from dataprep.dedup.survivors import with_source_order
+from dataprep.reading.read import shards
 from dataprep.shard import process_shard
-from dataprep.survivors import with_source_order
 from dataprep.workspace import Layout, Workspace
 
 WORDS = [f"{a}{b}" for a, b in itertools.product("bcdfgklmnprst", ("ano", "eli", "ite", "omu"))]

@@ -7,7 +7,7 @@ import xxhash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataprep.exact import (
+from dataprep.dedup.exact import (
     IDENTIFIER_SCHEMA,
     KEY_SCHEMA,
     check_identifiers,

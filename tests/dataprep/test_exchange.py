@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dataprep import exchange
-from dataprep.exchange import open_exchange, read_partition
+from dataprep.dedup import exchange
+from dataprep.dedup.exchange import open_exchange, read_partition
 
 SCHEMA = pa.schema([pa.field("value", pa.int64(), nullable=False)])
 

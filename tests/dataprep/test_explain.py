@@ -9,8 +9,8 @@ import xxhash
 
 from dataprep import contract
 from dataprep.config import Dataprep
-from dataprep.explain import explain
-from dataprep.explain_rules import verdicts
+from dataprep.report.explain import explain
+from dataprep.report.explain_rules import verdicts
 from dataprep.write import write_quarantine, write_shard
 from launch.config import parse_model
 from launch.errors import UserError

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from dataprep.code_blocks import code_text
-from dataprep.extract import Extracted, decode, extract
-from dataprep.main_text import find_article, has_equation, joined, read_blocks
-from dataprep.page_scan import scan, without_scripts
-from dataprep.verbatim import Passage, has_mark, mark, restore
+from dataprep.pages.code_blocks import code_text
+from dataprep.pages.extract import Extracted, decode, extract
+from dataprep.pages.main_text import find_article, has_equation, joined, read_blocks
+from dataprep.pages.page_scan import scan, without_scripts
+from dataprep.pages.verbatim import Passage, has_mark, mark, restore
 
 SENTENCE = "The mill turns, and the water that turned it flows on, so that the mill turns again. "
 MENU = "".join(f'<li><a href="/{name}">{name}</a></li>' for name in ("Home", "News", "Sport"))

@@ -6,7 +6,7 @@ import xxhash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataprep.hash_kernels import hash_slices, xxh32_padded, xxh64
+from dataprep.text.hash_kernels import hash_slices, xxh32_padded, xxh64
 
 
 @given(content=st.binary(max_size=300), before=st.integers(0, 5))

@@ -11,11 +11,11 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from dataprep import index_build
 from dataprep.config_duplicates import NearDuplicates
-from dataprep.index import open_index, read_index
-from dataprep.index_build import extend
-from dataprep.index_query import query
+from dataprep.indexes import build as index_build
+from dataprep.indexes.build import extend
+from dataprep.indexes.index import open_index, read_index
+from dataprep.indexes.query import query
 from dataprep.retune import retune
 from dataprep.run import run
 from launch.errors import UserError

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from dataprep import installed_docs, read
 from dataprep.config import Dataprep, Source
-from dataprep.records import File, Record, Refusal
+from dataprep.reading import installed_docs, read
+from dataprep.reading.records import File, Record, Refusal
 from launch.errors import UserError
 
 SMALL = Source(packages=("networkx", "click", "requests"), license="various")

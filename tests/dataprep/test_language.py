@@ -11,11 +11,11 @@ import pyarrow as pa
 import pytest
 from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
-from dataprep import language
 from dataprep.config import Dataprep
-from dataprep.language_kernels import WINDOW_BYTES
-from dataprep.languages import LANGUAGES
-from dataprep.records import Batch, Record
+from dataprep.language import language
+from dataprep.language.language_kernels import WINDOW_BYTES
+from dataprep.language.languages import LANGUAGES
+from dataprep.reading.records import Batch, Record
 from dataprep.step import apply_chain
 from launch.config import parse_model
 from launch.errors import UserError

@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from dataprep import language, language_model
 from dataprep.config import Dataprep
-from dataprep.language_kernels import PARAGRAPHS_BYTES
+from dataprep.language import language, language_model
+from dataprep.language.language_kernels import PARAGRAPHS_BYTES
 from dataprep.step import apply_chain
 from launch.config import parse_model
 from launch.errors import UserError

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataprep import lines
 from dataprep.config import Dataprep
+from dataprep.signals import lines
 from dataprep.step import apply_chain
 
 PAGE = """Home

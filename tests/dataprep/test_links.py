@@ -10,11 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from dataprep import links
-from dataprep.candidates import candidate_facts, find_candidates
-from dataprep.deduplicate import in_turn
-from dataprep.exact import TEXT_SCHEMA
-from dataprep.exchange import open_exchange
+from dataprep.dedup import links
+from dataprep.dedup.candidates import candidate_facts, find_candidates
+from dataprep.dedup.deduplicate import in_turn
+from dataprep.dedup.exact import TEXT_SCHEMA
+from dataprep.dedup.exchange import open_exchange
 from dataprep.sealed import read_sealed, write_sealed
 from dataprep.workspace import ROW_BITS, Layout, Workspace
 

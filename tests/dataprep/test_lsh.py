@@ -9,7 +9,7 @@ from datasketch.lsh import _false_positive_probability
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataprep.lsh import band_values, links, share_probability
+from dataprep.dedup.lsh import band_values, links, share_probability
 
 DOCUMENTS = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 2**64 - 1)), max_size=40)
 

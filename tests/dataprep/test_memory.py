@@ -15,8 +15,8 @@ MEASURE = """
 import resource, sys
 from pathlib import Path
 from dataprep.config import Dataprep, Source
-from dataprep.deduplicate import deduplicate, in_turn
-from dataprep.read import number_rows, shards
+from dataprep.dedup.deduplicate import deduplicate, in_turn
+from dataprep.reading.read import number_rows, shards
 from dataprep.shard import process_shard, write_documents
 from dataprep.workspace import Layout, Workspace
 

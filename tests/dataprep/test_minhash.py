@@ -12,8 +12,8 @@ import pytest
 import xxhash
 from datasketch import MinHash
 
-from dataprep.minhash import signatures
-from dataprep.shingles import Shingling, jaccard, shingle_sets
+from dataprep.dedup.minhash import signatures
+from dataprep.dedup.shingles import Shingling, jaccard, shingle_sets
 
 ENGLISH = [
     "The mill turns, and the water that turned it flows on; the mill turns again.",

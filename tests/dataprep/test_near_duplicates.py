@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataprep import components, lsh, minhash, verification
 from dataprep.config_duplicates import NearDuplicates
-from dataprep.exchange import open_exchange
-from dataprep.near_duplicates import SHINGLE_SCHEMA, greedy_survivors
-from dataprep.shingles import shingle_sets
-from dataprep.verification import verify
+from dataprep.dedup import components, lsh, minhash, verification
+from dataprep.dedup.exchange import open_exchange
+from dataprep.dedup.near_duplicates import SHINGLE_SCHEMA, greedy_survivors
+from dataprep.dedup.shingles import shingle_sets
+from dataprep.dedup.verification import verify
 from dataprep.workspace import INDEX_ROW
 
 SETS = st.lists(st.frozensets(st.integers(0, 14), max_size=12), max_size=24)

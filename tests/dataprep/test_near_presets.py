@@ -6,7 +6,7 @@ import pytest
 from datasketch.lsh import _optimal_param
 
 from dataprep.config_duplicates import NEAR_PRESETS, NearDuplicates
-from dataprep.lsh import share_probability
+from dataprep.dedup.lsh import share_probability
 
 SIMILARITIES = (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9)
 # Probabilities to be proposed at SIMILARITIES, from the survey of published configurations.

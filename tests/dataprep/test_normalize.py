@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataprep import normalize
-from dataprep.records import Batch, Record
+from dataprep.reading.records import Batch, Record
+from dataprep.text import normalize
 
 
 def normalized(texts: list[str]) -> list[str]:

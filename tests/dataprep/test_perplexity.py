@@ -12,11 +12,12 @@ import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
-from dataprep import report_perplexity, summarize
 from dataprep.__main__ import app
 from dataprep.config import Dataprep
 from dataprep.config_perplexity import BUCKETS
 from dataprep.models import ngram, perplexity, perplexity_training
+from dataprep.report import perplexity as report_perplexity
+from dataprep.report import summarize
 from dataprep.shard import chain
 from dataprep.step import apply_chain
 from launch.errors import UserError
@@ -261,7 +262,7 @@ def test_real_chinese_and_english_in_front_of_their_shuffles(
 def test_retune_gives_what_a_fresh_run_gives(
     good: Path, tmp_path: Path, ray_session: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from dataprep.explain import explain
+    from dataprep.report.explain import explain
     from dataprep.retune import retune
     from dataprep.retune_preview import print_preview
     from dataprep.run import run

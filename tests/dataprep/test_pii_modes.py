@@ -11,14 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataprep import report_pii, run
+from dataprep import run
 from dataprep.config_pii import Pii
-from dataprep.explain import explain
 from dataprep.pii import modes
 from dataprep.pii.kinds import KINDS, PLACEHOLDERS, find
 from dataprep.pii.redact import make_step, redact
 from dataprep.pii.replace import MARK
 from dataprep.pii.substitutes import is_substitute
+from dataprep.report import pii as report_pii
+from dataprep.report.explain import explain
 from dataprep.step import apply_chain
 from launch.errors import UserError
 from launch.recipe import Recipe

@@ -16,9 +16,9 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataprep import read, records
 from dataprep.config import Columns, Dataprep, Source
-from dataprep.delimited import Span, cut
+from dataprep.reading import read, records
+from dataprep.reading.delimited import Span, cut
 from launch.config import parse_model
 from launch.errors import UserError
 
@@ -198,7 +198,7 @@ def test_a_huge_line_is_never_held(tmp_path: Path) -> None:
     program = f"""
 import resource, sys
 from pathlib import Path
-from dataprep import read
+from dataprep.reading import read
 from dataprep.config import Dataprep, Source
 source = Source(name="s", kind="jsonl", paths=("*",))
 (shard,) = read.shards([source], Path({str(tmp_path)!r}))

@@ -19,10 +19,10 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataprep import read, records
 from dataprep.config import Columns, Dataprep, Source
-from dataprep.csv_kernels import FIELD_START, record_ends
-from dataprep.read_text import without_front_matter
+from dataprep.reading import read, records
+from dataprep.reading.csv_kernels import FIELD_START, record_ends
+from dataprep.reading.read_text import without_front_matter
 from launch.errors import UserError
 
 LIMITS = Dataprep(line_bytes_max=2048, document_bytes_max=1024)
@@ -374,7 +374,7 @@ def test_what_unpacks_to_too_much_is_refused_from_there_on(tmp_path: Path, suffi
 HUGE = """
 import sys
 from pathlib import Path
-from dataprep import read
+from dataprep.reading import read
 from dataprep.config import Dataprep, Source
 source = Source(name="s", kind=sys.argv[2], paths=(sys.argv[3],))
 found = []
@@ -429,7 +429,8 @@ def test_a_record_of_200_megabytes_is_refused_in_little_memory(tmp_path: Path, n
 PASS = """
 import sys
 from pathlib import Path
-from dataprep import read, shard
+from dataprep import shard
+from dataprep.reading import read
 from dataprep.config import Dataprep, Source
 from dataprep.workspace import Workspace
 folder = Path(sys.argv[1])
@@ -460,7 +461,7 @@ DAMAGED = """
 import sys
 from pathlib import Path
 import numpy as np
-from dataprep import read
+from dataprep.reading import read
 from dataprep.config import Columns, Dataprep, Source
 from launch.errors import UserError
 folder, kind, draws = Path(sys.argv[1]), sys.argv[2], np.random.default_rng(int(sys.argv[3]))

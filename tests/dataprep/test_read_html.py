@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from dataprep import read
 from dataprep.config import Columns, Dataprep, Source
+from dataprep.reading import read
 
 SENTENCE = "The mill turns, and the water that turned it flows on, so that it turns again. "
 PAGE = (

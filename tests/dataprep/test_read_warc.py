@@ -13,11 +13,11 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dataprep import read
 from dataprep.config import Columns, Dataprep, Source
-from dataprep.http_body import BadEncodingError, TooLongError, decoded
-from dataprep.read_warc import read_records
-from dataprep.records import File, PassedOver, Record, Refusal
+from dataprep.reading import read
+from dataprep.reading.http_body import BadEncodingError, TooLongError, decoded
+from dataprep.reading.read_warc import read_records
+from dataprep.reading.records import File, PassedOver, Record, Refusal
 from launch.config import parse_model
 from launch.errors import UserError
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataprep import normalize, repair
 from dataprep.config import Normalize
+from dataprep.text import normalize, repair
 
 REPAIR = Normalize(repair=True)
 SIMPLIFIED = Normalize(chinese="simplified")

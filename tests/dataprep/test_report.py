@@ -16,12 +16,12 @@ import xxhash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataprep import histogram
 from dataprep.config import Dataprep
 from dataprep.contract import document_fields
-from dataprep.report import build, merge, summarize, write_report
-from dataprep.report_page import render
-from dataprep.summarize import PAIR, SAMPLE_CHARACTERS, summarize_table
+from dataprep.report import histogram
+from dataprep.report.page import render
+from dataprep.report.report import build, merge, summarize, write_report
+from dataprep.report.summarize import PAIR, SAMPLE_CHARACTERS, summarize_table
 from dataprep.write import write_shard
 
 HOSTILE = "<script src=http://evil/x.js></script><img src=x onerror=alert(1)>\"'&\u202e\x07</pre>"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from dataprep.contract import cuts_files, iterate_tables, open_documents
-from dataprep.explain import explain
+from dataprep.report.explain import explain
 from dataprep.retune import check, retune
 from dataprep.retune_preview import preview, print_preview
 from dataprep.run import run

@@ -12,12 +12,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dataprep import decontamination
 from dataprep.contract import dropped_files, kept_files, open_documents
-from dataprep.explain import explain
+from dataprep.decontamination import decontamination
+from dataprep.decontamination.review import review
+from dataprep.report.explain import explain
 from dataprep.retune import retune
 from dataprep.retune_preview import preview
-from dataprep.review import review
 from dataprep.run import run
 from launch.errors import UserError
 from launch.manifest import Manifest

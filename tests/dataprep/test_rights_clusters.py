@@ -10,18 +10,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dataprep import explain, report, report_rights
 from dataprep.config import Columns, Dataprep, Source
 from dataprep.config_duplicates import Exact, NearDuplicates
 from dataprep.config_rights import Rights, SourceRights
 from dataprep.conservation import merge_counts
-from dataprep.deduplicate import deduplicate, in_turn
-from dataprep.explain_rights import judgement, lines
-from dataprep.read import shards
+from dataprep.dedup.deduplicate import deduplicate, in_turn
+from dataprep.dedup.survivors import with_source_order
+from dataprep.reading.read import shards
+from dataprep.report import explain, report
+from dataprep.report import rights as report_rights
+from dataprep.report.explain_rights import judgement, lines
 from dataprep.rights import verdicts
 from dataprep.rights.licences import licence_of, read_licence
 from dataprep.shard import process_shard, read_written, write_documents
-from dataprep.survivors import with_source_order
 from dataprep.workspace import Layout, Workspace
 from launch.errors import UserError
 from launch.manifest import FileEntry, Manifest

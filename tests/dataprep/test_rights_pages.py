@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from dataprep.extract import Extracted, extract
+from dataprep.pages.extract import Extracted, extract
 from dataprep.rights.licences import read_licence
 from dataprep.rights.linked_data import licences_in
 from dataprep.rights.opt_out import KINDS, kind_of, marks

@@ -7,22 +7,16 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from dataprep import (
-    chinese_signals,
-    content,
-    language,
-    lines,
-    normalize,
-    read,
-    rules,
-    shard,
-    signals,
-)
+from dataprep import shard
 from dataprep.config import Columns, Dataprep, Source
-from dataprep.presets import NAMES, Rule, load_preset
-from dataprep.records import READ_SCHEMA, Batch, Record
+from dataprep.language import language
+from dataprep.reading import read
+from dataprep.reading.records import READ_SCHEMA, Batch, Record
+from dataprep.signals import chinese_signals, content, lines, rules, signals
+from dataprep.signals.presets import NAMES, Rule, load_preset
+from dataprep.signals.stop_words import STOP_WORDS
 from dataprep.step import apply_chain, check_chain
-from dataprep.stop_words import STOP_WORDS
+from dataprep.text import normalize
 from launch.config import parse_model
 from launch.errors import UserError
 

@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dataprep import read
 from dataprep.config import Dataprep, Source
 from dataprep.contract import iterate_tables, kept_files, open_documents
+from dataprep.reading import read
 from dataprep.run import run
 from launch import store
 from launch.manifest import FILE_NAME, has_manifest

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dataprep.contract import iterate_tables, kept_files
-from dataprep.read import Shard
-from dataprep.records import File
+from dataprep.reading.read import Shard
+from dataprep.reading.records import File
 from dataprep.run import run
 from dataprep.sample import quotas
 from launch.errors import UserError

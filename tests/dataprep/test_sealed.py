@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dataprep.exchange import open_exchange, read_partition
+from dataprep.dedup.exchange import open_exchange, read_partition
 from dataprep.sealed import (
     map_array,
     open_sealed,

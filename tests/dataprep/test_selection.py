@@ -13,9 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import kstest
 
-from dataprep import deduplicate
 from dataprep.config_models import Classifier, Label
-from dataprep.explain import explain
+from dataprep.dedup import deduplicate
 from dataprep.models import classifier, quality
 from dataprep.models.calibration import calibrate, with_thresholds
 from dataprep.models.selection import (
@@ -24,7 +23,8 @@ from dataprep.models.selection import (
     threshold_of_top,
     uniform,
 )
-from dataprep.read import read_shard, shards
+from dataprep.reading.read import read_shard, shards
+from dataprep.report.explain import explain
 from dataprep.retune import retune
 from dataprep.retune_preview import print_preview
 from dataprep.run import run

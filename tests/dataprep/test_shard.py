@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from dataprep.config import Dataprep, Source
-from dataprep.read import shards
+from dataprep.reading.read import shards
 from dataprep.shard import process_shard, step_names
 from dataprep.stage import read_counts
 from dataprep.workspace import ROW_BITS, Workspace
@@ -22,7 +22,7 @@ MEASURE = """
 import resource, sys, tempfile
 from pathlib import Path
 from dataprep.config import Dataprep, Source
-from dataprep.read import shards
+from dataprep.reading.read import shards
 from dataprep.rehearsal import rehearse
 from dataprep.shard import process_shard
 from dataprep.workspace import Workspace

@@ -15,8 +15,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dataprep.config_duplicates import NearDuplicates
-from dataprep.shingle_units import lower_case
-from dataprep.shingles import DEFAULT, Shingling, jaccard, shingle_sets, shingling_of
+from dataprep.dedup.shingle_units import lower_case
+from dataprep.dedup.shingles import DEFAULT, Shingling, jaccard, shingle_sets, shingling_of
 
 # Letters of these ranges: Han with radicals and all extensions, hiragana, katakana.
 IDEOGRAPH = re.compile(

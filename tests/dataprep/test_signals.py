@@ -15,12 +15,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataprep import signals
 from dataprep.arrow_buffers import text_buffers
 from dataprep.config import Dataprep
-from dataprep.stop_words import STOP_WORDS
-from dataprep.word_characters import SENTENCE_END, SYMBOL, TERMINAL, word_characters
-from dataprep.word_kernels import split_words
+from dataprep.signals import signals
+from dataprep.signals.stop_words import STOP_WORDS
+from dataprep.text.word_characters import SENTENCE_END, SYMBOL, TERMINAL, word_characters
+from dataprep.text.word_kernels import split_words
 
 
 def column(texts: list[str]) -> pa.ChunkedArray:

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataprep.config_duplicates import NearDuplicates
-from dataprep.shingles import Shingling
-from dataprep.signature import num_bands
-from dataprep.simhash import band_values, fingerprints, masks
+from dataprep.dedup.shingles import Shingling
+from dataprep.dedup.signature import num_bands
+from dataprep.dedup.simhash import band_values, fingerprints, masks
 
 
 def defined(text: str, size: int = 5) -> int:

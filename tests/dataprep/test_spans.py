@@ -14,14 +14,14 @@ import xxhash
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from dataprep import spans
 from dataprep.arrow_buffers import text_buffers
 from dataprep.config import Dataprep
 from dataprep.config_duplicates import NearDuplicates, Spans, Substrings, Survivors
-from dataprep.deduplicate import in_turn
-from dataprep.pieces import cut_pieces
-from dataprep.span_kernels import LINES, PARAGRAPHS, SENTENCES, find_units
-from dataprep.word_characters import word_characters
+from dataprep.dedup import spans
+from dataprep.dedup.deduplicate import in_turn
+from dataprep.dedup.pieces import cut_pieces
+from dataprep.dedup.span_kernels import LINES, PARAGRAPHS, SENTENCES, find_units
+from dataprep.text.word_characters import word_characters
 from dataprep.workspace import Layout, Workspace
 
 # As Python says them, without the kernels' state: what stands between two ends.

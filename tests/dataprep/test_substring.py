@@ -13,12 +13,12 @@ import xxhash
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from dataprep import substring
 from dataprep.arrow_buffers import text_buffers
 from dataprep.config import Dataprep
 from dataprep.config_duplicates import Exact, NearDuplicates, Spans, Substrings
-from dataprep.substring import num_partitions
-from dataprep.substring_kernels import find_fingerprints, find_repeated
+from dataprep.dedup import substring
+from dataprep.dedup.substring import num_partitions
+from dataprep.dedup.substring_kernels import find_fingerprints, find_repeated
 from dataprep.workspace import Workspace
 
 RunPieces = Callable[..., tuple[dict[str, dict[str, Any]], list[dict[str, Any]], Workspace]]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from dataprep.config import Columns, Dataprep, Source
 from dataprep.config_duplicates import Survivors
-from dataprep.survivors import check, date_seconds, precedence, source_order, weight
+from dataprep.dedup.survivors import check, date_seconds, precedence, source_order, weight
 from launch.errors import UserError
 
 SOURCES = ("web", "books", "news")

@@ -11,9 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataprep import keywords, side_files, urls, word_lists
+from dataprep import side_files
 from dataprep.config import Dataprep, KeywordList, Urls
+from dataprep.signals import keywords, urls
 from dataprep.step import apply_chain
+from dataprep.text import word_lists
 from launch.config import parse_model
 from launch.errors import UserError
 

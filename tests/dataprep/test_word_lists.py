@@ -8,8 +8,9 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataprep import keywords, word_lists
 from dataprep.config import KeywordList
+from dataprep.signals import keywords
+from dataprep.text import word_lists
 
 
 def test_allow_lists_protect_what_they_contain(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataprep.word_characters import word_characters
-from dataprep.word_kernels import split_words
+from dataprep.text.word_characters import word_characters
+from dataprep.text.word_kernels import split_words
 
 
 def places(text: str, capacity: int | None = None) -> list[tuple[int, int]] | None:

@@ -1,0 +1,1 @@
+"""Duplicates: of documents, pieces and substrings; tasks from signatures to decisions."""

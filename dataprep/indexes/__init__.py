@@ -1,0 +1,1 @@
+"""Documents of earlier runs, kept to compare others against."""

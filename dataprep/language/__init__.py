@@ -1,0 +1,1 @@
+"""Which language a document, or a paragraph of it, is written in."""
