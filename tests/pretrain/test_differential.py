@@ -1,9 +1,10 @@
 """A trace says the same of every legal layout, and names the place of every planted fault."""
 
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from benchmarks.pretrain_differential import MODELS, VOCABULARY, legal_layouts, tables
 from launch.errors import UserError
 from launch.recipe import Recipe
+from launch.torchrun import free_port
 from pretrain.config import Pretrain
 from pretrain.qualification.compare import compare_layouts
 from pretrain.qualification.differential import FP32, compare, errors, largest_errors
@@ -176,10 +178,8 @@ class Traces:
 
 
 @pytest.fixture(scope="module")
-def traces(layouts: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Traces]:
-    yield Traces(layouts, tmp_path_factory.mktemp("traces"))
-    # A traced model with experts is never freed, nor are the threads of its groups.
-    layouts.close()
+def traces(layouts: Any, tmp_path_factory: pytest.TempPathFactory) -> Traces:
+    return Traces(layouts, tmp_path_factory.mktemp("traces"))
 
 
 @pytest.mark.parametrize("name", SOME_LAYOUTS)
@@ -225,3 +225,29 @@ def test_the_command_prints_its_verdict(
     assert verdict["same"]
     assert verdict["places"] > 100
     assert "tolerance" in done.stderr
+
+
+_TRACED = """
+import gc, os, sys
+from benchmarks.pretrain_differential import MODELS, VOCABULARY, tables
+from pretrain import parallel
+from pretrain.qualification.record import record
+from pretrain.qualification.trace_jobs import Job
+record(Job("experts", tables(MODELS["experts"], {}), VOCABULARY))
+parallel.stop()
+gc.collect()
+gc.collect()
+print(sum(type(found).__name__ == "TransformerLayer" for found in gc.get_objects()))
+"""
+
+
+@pytest.mark.slow
+def test_a_traced_model_goes_when_its_trace_is_made() -> None:
+    alone = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    ranks = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "LOCAL_WORLD_SIZE": "1"}
+    child = subprocess.run(
+        [sys.executable, "-c", _TRACED], env=os.environ | alone | ranks, capture_output=True,
+        text=True,
+    )  # fmt: skip
+    assert child.returncode == 0, child.stderr
+    assert child.stdout.split()[-1] == "0"
