@@ -1,6 +1,7 @@
 """Selection by share and by draw: laws of the thresholds, and the same choice whoever works."""
 
 import json
+import math
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -49,7 +50,7 @@ def hashes(number: int) -> pa.Array:
 @given(scores_of, st.floats(0.01, 1.0))
 def test_a_top_share_is_kept_and_no_more_than_ties(scores: np.ndarray, share: float) -> None:
     kept = scores >= np.float32(threshold_of_top(scores, share))
-    wanted = max(1, round(share * len(scores)))
+    wanted = max(1, math.ceil(share * len(scores) * (1 - 1e-12)))
     assert kept.sum() >= wanted
     ties = (scores == np.sort(scores)[len(scores) - wanted]).sum()
     assert kept.sum() <= wanted - 1 + ties
@@ -61,6 +62,14 @@ def test_a_budget_is_never_exceeded(scores: np.ndarray, budget: float) -> None:
     assert dropped <= budget * len(scores)
     if len(set(scores.tolist())) == len(scores):
         assert dropped == int(budget * len(scores))
+
+
+@given(scores_of, st.floats(0.01, 0.99), st.integers(1, 5))
+def test_a_weight_is_so_many_documents(scores: np.ndarray, share: float, seed: int) -> None:
+    weights = np.random.default_rng(seed).integers(1, 4, len(scores))
+    repeated = np.repeat(scores, weights)
+    for choose in (threshold_of_top, threshold_of_budget):
+        assert choose(scores, share, weights.astype(np.float64)) == choose(repeated, share)
 
 
 def test_draws_are_uniform_and_pareto() -> None:
