@@ -27,6 +27,7 @@ from launch.log import get_logger
 from launch.manifest import (
     FILE_NAME,
     FileEntry,
+    Input,
     Manifest,
     commit_file,
     digest_json,
@@ -74,22 +75,11 @@ def train(
     """
     where = f"dataprep.{name}"
     inputs = input_digests(config, where)
-    masked = subgroups.masked_terms() if name == "toxicity" and config.mask_identity else ()
-    groups = subgroups.all_subgroups(config, where) if name == "toxicity" else {}
-    described = {
-        "name": name,
-        "seed": seed,
-        "terms": digest_json([masked, {key: list(words) for key, words in groups.items()}]),
-        **config.model_dump(mode="json", exclude=set(DECIDING)),
-    }
-    if not force and (directory / FILE_NAME).exists():
-        manifest = _read_manifest(directory)
-        if (
-            manifest is not None
-            and manifest.inputs == inputs
-            and manifest.config_digest == digest_json(described)
-        ):
-            return TrainedClassifier(directory / manifest.files[0].path, manifest)
+    masked, groups = _terms(name, config)
+    described = _described(name, config, seed, masked, groups)
+    found = None if force else _current(directory, described, inputs)
+    if found is not None:
+        return found
     logger = get_logger("dataprep")
     checked_fasttext()
     examples = read_examples(config, where, seed)
@@ -104,6 +94,56 @@ def train(
     write_manifest(directory, manifest)
     logger.info("%s classifier: %s", name, describe(facts))
     return TrainedClassifier(directory / entry.path, manifest)
+
+
+def find_current(
+    name: Name, config: Classifier, directory: Path, seed: int
+) -> TrainedClassifier | None:
+    """The classifier in `directory`, if it is the one that `train` would give; nothing is trained.
+
+    Raises UserError if a labelled file is missing.
+    """
+    inputs = input_digests(config, f"dataprep.{name}")
+    return _current(directory, _described(name, config, seed, *_terms(name, config)), inputs)
+
+
+def _terms(name: Name, config: Classifier) -> tuple[tuple[str, ...], dict[str, tuple[str, ...]]]:
+    """The terms that are masked, and the words of the subgroups."""
+    if name != "toxicity":
+        return (), {}
+    masked = subgroups.masked_terms() if config.mask_identity else ()
+    return masked, subgroups.all_subgroups(config, f"dataprep.{name}")
+
+
+def _described(
+    name: Name,
+    config: Classifier,
+    seed: int,
+    masked: tuple[str, ...],
+    groups: Mapping[str, tuple[str, ...]],
+) -> dict[str, Any]:
+    """What decides a model beside its labelled files."""
+    return {
+        "name": name,
+        "seed": seed,
+        "terms": digest_json([masked, {key: list(words) for key, words in groups.items()}]),
+        **config.model_dump(mode="json", exclude=set(DECIDING)),
+    }
+
+
+def _current(
+    directory: Path, described: Mapping[str, Any], inputs: tuple[Input, ...]
+) -> TrainedClassifier | None:
+    if not (directory / FILE_NAME).exists():
+        return None
+    manifest = _read_manifest(directory)
+    if (
+        manifest is None
+        or manifest.inputs != inputs
+        or manifest.config_digest != digest_json(described)
+    ):
+        return None
+    return TrainedClassifier(directory / manifest.files[0].path, manifest)
 
 
 def _read_manifest(directory: Path) -> Manifest | None:

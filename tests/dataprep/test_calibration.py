@@ -18,7 +18,11 @@ from dataprep.config import Dataprep, Source
 from dataprep.models import calibration, classifier, spread
 from dataprep.read_warc import read_records
 from dataprep.records import File, Record
+from dataprep.retune_preview import with_found_thresholds
+from dataprep.run import config_of
 from dataprep.workspace import Workspace
+from launch.errors import UserError
+from launch.manifest import Manifest
 from launch.recipe import Recipe
 
 NUM = 3000
@@ -220,3 +224,21 @@ def test_a_sorted_shard_gets_the_threshold_of_all_of_it(
     kept = float((scores >= np.float32(facts["threshold"])).mean())
     # 300 documents: a standard error of 0.023.
     assert abs(kept - 0.2) < 0.07
+
+    # A preview finds the same threshold, whatever share the documents were made with, and leaves
+    # nothing behind.
+    tables = config_of(recipe)
+    tables["dataprep"]["quality"]["top_share"] = 0.5
+    then = {"classifiers": {"quality": {"calibration": {**facts, "threshold": 0.123}}}}
+    old = Manifest("documents", 1, tables, (), (), then)
+    before = sorted((tmp_path / "root").rglob("*"))
+    config = with_found_thresholds(recipe, old)
+    assert config.quality is not None and config.quality.threshold == facts["threshold"]
+    assert sorted((tmp_path / "root").rglob("*")) == before
+    same = Manifest("documents", 1, config_of(recipe), (), (), then)
+    config = with_found_thresholds(recipe, same)
+    assert config.quality is not None and config.quality.threshold == 0.123
+    with (tmp_path / "labels").open("a") as stream:
+        stream.write(json.dumps({"text": made(1, 20, 999), "label": 1}) + "\n")
+    with pytest.raises(UserError, match="no classifier of these labels"):
+        with_found_thresholds(recipe, old)

@@ -27,12 +27,11 @@ from dataprep.models.selection import (
 )
 from dataprep.read import read_shard, shards
 from dataprep.retune import retune
-from dataprep.retune_preview import print_preview
+from dataprep.retune_preview import preview, print_preview
 from dataprep.run import run
 from dataprep.shard import chain
 from dataprep.step import apply_chain
 from dataprep.workspace import Workspace
-from launch.errors import UserError
 from launch.recipe import Recipe
 
 GOOD = "the river carries clear water from old mountain to quiet valley".split()  # noqa: SIM905
@@ -213,5 +212,10 @@ def test_a_share_by_retuning_is_that_of_a_fresh_run(
     assert "came to" in (tmp_path / "b" / "documents" / "report.html").read_text()
     print_preview(recipe(tmp_path / "b", folder, 1, quality=other, toxicity=worst))
     assert "quality.low_score" in capsys.readouterr().out
-    with pytest.raises(UserError, match="a share whose threshold is not known"):
-        print_preview(recipe(tmp_path / "b", folder, 1, quality=top, toxicity=worst))
+    # A share that nobody has asked for yet: what a preview says of it is what retune does.
+    wanted = recipe(tmp_path / "b", folder, 1, quality={**top, "top_share": 0.3}, toxicity=worst)
+    expected = preview(wanted, fresh)
+    found = retune(wanted).facts
+    assert expected.unscored == 0
+    groups = {reason: documents for reason, (documents, _) in expected.groups.items()}
+    assert groups == {"kept": found["kept"], **found["dropped"]}
