@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from launch.recipe import Recipe
 
 KIND = "classifier"
-VERSION = 2
+VERSION = 3
 Name = Literal["quality", "toxicity"]
 NAMES: tuple[Name, ...] = ("quality", "toxicity")
 # Keys of a table that decide on scores, not what they are.
@@ -58,7 +58,12 @@ class TrainedClassifier:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """Digest of the model, numbers of examples, and the evaluation (see `evaluation`)."""
+        """Digest of the model, numbers of examples, and the evaluation (see `evaluation`).
+
+        Everything measured on held-out texts (`evaluation`, `categories`, `subgroups`) is of the
+        model that `evaluated` names: one that has not seen them. With a refit that is not the one
+        that is shipped, which has learnt them too.
+        """
         return dict(self.manifest.facts)
 
 
@@ -180,8 +185,17 @@ def _facts(
             [own[category] for _, own in examples.training if category in own]
         )
     first = categories[model.categories[0]]
+    num_learnt, num_held_out = len(examples.training), len(examples.held_out)
     facts = {
         "digest": entry.digest,
+        "evaluated": {
+            "model": "before_refit" if config.refit else "shipped",
+            "texts": num_learnt,
+        },
+        "shipped": {
+            "refit": config.refit,
+            "texts": num_learnt + (num_held_out if config.refit else 0),
+        },
         "training": first["training"],
         "held_out": first["held_out"],
         "conflicting_texts": examples.num_conflicts,
@@ -258,6 +272,18 @@ def describe(facts: dict[str, Any]) -> str:
         f"AUC {found['auc']:.3f}, at threshold {found['threshold']:g} precision "
         f"{_percent(found['precision'])}, recall {_percent(found['recall'])} "
         f"on {held_out['positive'] + held_out['negative']} held-out texts{others}"
+        f"{told_of_refit(facts)}"
+    )
+
+
+def told_of_refit(facts: Mapping[str, Any]) -> str:
+    """Which model was measured, as the end of a line; empty if it is the one that is shipped."""
+    evaluated, shipped = facts.get("evaluated", {}), facts.get("shipped", {})
+    if evaluated.get("model") != "before_refit":
+        return ""
+    return (
+        f"; measured before the refit, on a model of {evaluated['texts']:,} texts; "
+        f"the shipped one has learnt all {shipped['texts']:,}"
     )
 
 
