@@ -203,6 +203,7 @@ def test_a_share_by_retuning_is_that_of_a_fresh_run(
     told = explain(tmp_path / "b" / "documents", "s:0-3")
     bound = fresh.facts["classifiers"]["quality"]["calibration"]["threshold"]
     assert f"quality top_share 0.5: threshold {bound:,.4g} from 60 documents" in told
+    assert "quality: AUC" in told and "; measured before the refit, on a model of" in told
     assert "quality.low_score" in told and f"at least {bound:,.4g}" in told
     report = json.loads((tmp_path / "b" / "documents" / "report.json").read_text())
     assert {"reason": "quality.low_score", "value": bound} in (
