@@ -16,6 +16,7 @@ MODULES = (
     "dataprep_models_annotator",
     "dataprep_models_perplexity",
     "dataprep_models_pii",
+    "dataprep_models_pii_national",
     "dataprep_models_pii_speed",
     "dataprep_models_rights",
     "dataprep_models_whole",

@@ -201,7 +201,7 @@ def _build(recipe: "Recipe", old: Manifest, inputs: list[Input]) -> Manifest:
         parts = []
         if calibration.calibrated_steps(recipe.dataprep):
             # A share is wanted: of the sources, unchanged as they are, a sample is read again.
-            parts = read.number_rows(read.shards(recipe.sources, Path.cwd()), recipe.sources)
+            parts = read.shards(recipe.sources, Path.cwd())
         trained = calibration.calibrate(recipe, work, parts, models, trained, run_tasks)
         config = calibration.with_thresholds(with_absolute_paths(recipe.dataprep), trained)
         config = with_source_order(config, recipe.sources)

@@ -1,11 +1,15 @@
 """What other thresholds would keep, from stored columns alone: no text is read, nothing written.
 
 A preview counts before deduplication. It is cheap enough to try dozens of settings one after the
-other, and it is what `gristmill dataprep retune --dry-run` prints.
+other, and it is what `gristmill dataprep retune --dry-run` prints. Only where a share
+(`top_share`, `drop_budget`) must become a threshold anew is a sample of the sources read, in this
+process and a temporary directory, as `retune` would read it.
 """
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,12 +20,15 @@ from dataprep import run, shard
 from dataprep.config import Dataprep
 from dataprep.contract import stands_beside
 from dataprep.decontamination import decontamination
-from dataprep.models import calibration, classifier, perplexity_training
+from dataprep.dedup import deduplicate
+from dataprep.models import calibration, classifier, distil, perplexity_training
+from dataprep.reading import read
 from dataprep.reading.records import READ_SCHEMA
 from dataprep.retune import check, undecided
 from dataprep.rights import verdicts
 from dataprep.step import Step
 from dataprep.stored import read_stored, stored_shards
+from dataprep.workspace import Workspace
 from dataprep.write import READ_BYTES, REMOVED_SUFFIX
 from launch.errors import UserError
 from launch.manifest import Manifest
@@ -32,6 +39,13 @@ if TYPE_CHECKING:
 KEPT = "kept"
 # Needed to make columns, never to decide.
 _UNREAD = {"text", "url", "meta"}
+# Tables of what comes after the classifiers: they leave the sample of calibration as it is.
+_AFTER_CLASSIFIERS = frozenset(
+    (
+        *("perplexity", "survivors", "exact", "near_duplicates", "indexes", "spans", "substrings"),
+        *("valid_fraction", "quarantine_share_max", "output"),
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -50,7 +64,7 @@ def preview(recipe: "Recipe", old: Manifest) -> Preview:
     scored = _same_model(old, recipe, perplexity_training.NAME)
     models = perplexity_training.models_directory(recipe.documents)
     chain = shard.chain(
-        _with_found_thresholds(recipe, old),
+        with_found_thresholds(recipe, old),
         {perplexity_training.NAME: models} if scored else {},
     )
     steps = [step for step in chain if step.decide is not None]
@@ -113,22 +127,52 @@ def _added(step: Step) -> list[str]:
     return [field.name for field in step.adds]
 
 
-def _with_found_thresholds(recipe: "Recipe", old: Manifest) -> Dataprep:
-    """The configuration with thresholds that stand for a share; only such as were found already.
+def with_found_thresholds(recipe: "Recipe", old: Manifest) -> Dataprep:
+    """The configuration with the thresholds that stand for its shares: those of the documents, or,
+    if the sample that they were found on would be another one, found as `retune` does.
 
-    Raises UserError for another share: to find its threshold takes reading texts.
+    Raises UserError for a share of a classifier that is not trained yet.
     """
     config = recipe.dataprep
-    update: dict[str, Any] = {}
-    for name, table in calibration.calibrated_steps(config).items():
-        found = old.facts["classifiers"].get(name, {}).get("calibration")
-        if old.config["dataprep"].get(name) != run.config_of(recipe)["dataprep"][name] or not found:
+    wanted = calibration.calibrated_steps(config)
+    if not wanted:
+        return config
+    known = {name: old.facts["classifiers"].get(name, {}) for name in wanted}
+    now = run.config_of(recipe)
+    tables = [
+        {key: value for key, value in each["dataprep"].items() if key not in _AFTER_CLASSIFIERS}
+        for each in (old.config, now)
+    ]
+    same = tables[0] == tables[1] and old.config["seed"] == now["seed"]
+    if same and all("calibration" in facts for facts in known.values()):
+        update: dict[str, Any] = {
+            name: calibration.with_threshold(table, known[name]) for name, table in wanted.items()
+        }
+        return config.model_copy(update=update)
+    trained = _trained(recipe)
+    models = {str(name): model.path.resolve() for name, model in trained.items()}
+    parts = read.shards(recipe.sources, Path.cwd())
+    with tempfile.TemporaryDirectory() as folder:
+        work = Workspace(Path(folder))
+        trained = calibration.calibrate(recipe, work, parts, models, trained, deduplicate.in_turn)
+    return calibration.with_thresholds(config, trained)
+
+
+def _trained(recipe: "Recipe") -> dict[classifier.Name, classifier.TrainedClassifier]:
+    """The recipe's classifiers as they lie there: a preview trains none."""
+    found = {}
+    for name, table in distil.classifier_tables(recipe).items():
+        directory = classifier.model_directory(recipe.documents, name)
+        model = classifier.find_current(name, table, directory, recipe.run.seed)
+        if model is None:
             raise UserError(
-                f"dataprep.{name}", "a share whose threshold is not known", "the one of the run",
-                "gristmill dataprep retune RECIPE, without --dry-run, finds it",
+                f"dataprep.{name}",
+                "a share, which takes scores, and no classifier of these labels and settings",
+                "a trained one",
+                "gristmill dataprep train-classifier RECIPE; retune without --dry-run trains too",
             )  # fmt: skip
-        update[name] = table.model_copy(update={"threshold": found["threshold"]})
-    return config.model_copy(update=update)
+        found[name] = model
+    return found
 
 
 def _same_model(old: Manifest, recipe: "Recipe", name: str) -> bool:

@@ -1,25 +1,24 @@
 """Shares turned into thresholds, on a sample of the recipe's own documents.
 
 "The best tenth" and "the worst hundredth" are no thresholds until the scores are known. So, before
-the pass, the first records of every shard (in proportion to its bytes, as for `limit`) go through
-the chain as far as the classifiers, every one of the living is scored, and of those the documents
-with the smallest content hashes are the sample; toxicity's is taken from what quality leaves.
-Neither workers nor order have a part in it; `retune` finds the same threshold, from the same
-records.
+the pass, documents that are spread over every shard (`spread`), in proportion to its bytes, go
+through the chain as far as the classifiers, and every one of the living is scored by the very model
+that the pass will use. Each stands for so many of its shard as it was drawn from; toxicity's sample
+is taken from what quality leaves. Neither workers nor order have a part in it; `retune` finds the
+same threshold, from the same documents.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from dataprep.config_models import Classifier
-from dataprep.models import classifier, quality, toxicity
-from dataprep.models.selection import threshold_of_budget, threshold_of_top
+from dataprep.models import classifier, quality, selection, toxicity
 from dataprep.sealed import read_sealed, write_sealed
 from dataprep.step import alive, apply_chain
 from dataprep.workspace import Workspace
@@ -32,9 +31,13 @@ if TYPE_CHECKING:
     from dataprep.reading.read import Shard
     from launch.recipe import Recipe
 
-# Records that are read for each document of the sample: duplicates and what rules drop are not in
-# it, and choosing by content hash wants something to choose from.
-_RECORDS_A_DOCUMENT = 4
+# Documents that are drawn for each one of the sample: those that rules drop are not in it.
+_DRAWN_A_DOCUMENT = 4
+# Text that goes through the chain at once, bytes.
+_BATCH_BYTES = 16 << 20
+# Who is left out where more are alive than are wanted: a number that is not that of `spread`.
+_DRAW_SEED = 1
+_WEIGHT = "weight"
 _COLUMNS = {"quality": quality.COLUMN, "toxicity": toxicity.COLUMN}
 
 Tasks = Callable[[Callable[..., None], list[tuple[Any, ...]], str], None]
@@ -59,7 +62,7 @@ def calibrate(
     run_tasks: Tasks,
 ) -> "dict[Name, TrainedClassifier]":
     """`trained`, with `calibration` (threshold, documents, share, select) among the facts of those
-    that choose by a share.
+    that choose by a share. `documents` is the number that was scored.
 
     Raises UserError if no document of the sample is left to score.
     """
@@ -70,14 +73,18 @@ def calibrate(
         return dict(trained)
     config = side_files.with_absolute_paths(recipe.dataprep)
     documents = max(table.calibration_documents for table in wanted.values())
-    limit = min(documents * _RECORDS_A_DOCUMENT, recipe.dataprep.limit or 1 << 62)
-    arguments = [
-        (work, index, part, recipe.sources[part.source_index], config, models, quota)
-        for index, (part, quota) in enumerate(
-            zip(shards, sample.quotas(shards, limit), strict=True)
-        )
-        if quota and not _path(work, index).exists()
-    ]
+    drawn = documents * _DRAWN_A_DOCUMENT
+    limits = sample.quotas(shards, recipe.dataprep.limit)
+    total = sum(part.num_bytes + 1 for part in shards)
+    arguments = []
+    for index, (part, quota) in enumerate(zip(shards, sample.quotas(shards, drawn), strict=True)):
+        # Of very many shards not each has a document in the sample; then it stands for others too.
+        chance = min(1.0, drawn * (part.num_bytes + 1) / total)
+        if quota and limits[index] != 0 and not _path(work, index).exists():
+            source = recipe.sources[part.source_index]
+            arguments.append(
+                (work, index, part, source, config, models, quota, limits[index], chance)
+            )
     run_tasks(score_sample, arguments, "calibration")
     paths = [_path(work, index) for index in range(len(shards)) if _path(work, index).exists()]
     scored = pa.concat_tables([read_sealed(path) for path in paths]) if paths else None
@@ -127,24 +134,34 @@ def score_sample(
     source: "Source",
     config: "Dataprep",
     models: "Mapping[str, Path]",
-    records_max: int,
+    documents_max: int,
+    records_max: int | None,
+    chance: float,
 ) -> None:
-    """Task: content hashes and scores of the first records of a shard, those still alive there."""
-    from dataprep.reading.read import read_shard
+    """Task: content hashes, scores and weights of documents of a shard that are alive there.
+
+    At most `documents_max` are drawn, of a sample run's first `records_max` records; `chance` is
+    that of the shard to be asked at all.
+    """
+    from dataprep.models.spread import draw_documents
     from dataprep.shard import chain
 
     steps = chain(config, models)
     place = next(i for i, step in enumerate(steps) if step.name in _COLUMNS)
     scoring = [replace(step, decide=None) for step in steps if step.name in _COLUMNS]
     columns = ["content_hash", *(_COLUMNS[step.name] for step in scoring)]
+    drawn = draw_documents(shard, source, config, documents_max, records_max)
+    documents = drawn.documents
+    rows = max(1, _BATCH_BYTES * documents.num_rows // max(1, documents.nbytes))
     parts = []
-    for table, _ in read_shard(shard, source, config, records_max):
-        if table.num_rows:
-            table = apply_chain(steps[:place], table)
-            table = table.filter(pa.array(alive(table)))
-            parts.append(apply_chain(scoring, table).select(columns))
+    for first in range(0, documents.num_rows, rows):
+        table = apply_chain(steps[:place], documents.slice(first, rows).combine_chunks())
+        table = table.filter(pa.array(alive(table)))
+        parts.append(apply_chain(scoring, table).select(columns))
     if parts:
-        write_sealed(_path(work, index), pa.concat_tables(parts).combine_chunks())
+        found = pa.concat_tables(parts).combine_chunks()
+        weights = pa.array(np.full(found.num_rows, drawn.weight / chance), pa.float64())
+        write_sealed(_path(work, index), found.append_column(_WEIGHT, weights))
 
 
 def _path(work: Workspace, index: int) -> Path:
@@ -168,21 +185,24 @@ def _by_content(scored: pa.Table) -> pa.Table:
 
 def _calibration(name: "Name", config: Classifier, scored: pa.Table) -> dict[str, Any]:
     # NaN and null: texts of which the classifier knows no category.
-    scores = scored[_COLUMNS[name]].drop_null().to_numpy()[: config.calibration_documents]
-    scores = np.asarray(scores, np.float32)
+    known = scored.filter(pc.is_valid(scored[_COLUMNS[name]]))
+    draws = selection.uniform(known["content_hash"], _DRAW_SEED)
+    chosen = np.argsort(draws, kind="stable")[: config.calibration_documents]
+    scores = np.asarray(known[_COLUMNS[name]].to_numpy()[chosen], np.float32)
+    weights = np.asarray(known[_WEIGHT].to_numpy()[chosen], np.float64)
     if not len(scores):
         raise UserError(f"dataprep.{name}", "no document left to calibrate on", "one that is kept")
     if name == "quality":
         select, share = "top_share", config.top_share
-        choose = partial(threshold_of_top, share=share)
+        threshold = selection.threshold_of_top(scores, share, weights)
     else:
         assert config.drop_budget is not None
         select, share = "drop_budget", config.drop_budget
-        choose = partial(threshold_of_budget, budget=share)
+        threshold = selection.threshold_of_budget(scores, share, weights)
     return {
         "select": select,
         "share": share,
-        "threshold": choose(scores),
+        "threshold": threshold,
         "documents": len(scores),
     }
 

@@ -27,6 +27,7 @@ from launch.log import get_logger
 from launch.manifest import (
     FILE_NAME,
     FileEntry,
+    Input,
     Manifest,
     commit_file,
     digest_json,
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from launch.recipe import Recipe
 
 KIND = "classifier"
-VERSION = 2
+VERSION = 3
 Name = Literal["quality", "toxicity"]
 NAMES: tuple[Name, ...] = ("quality", "toxicity")
 # Keys of a table that decide on scores, not what they are.
@@ -57,7 +58,12 @@ class TrainedClassifier:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """Digest of the model, numbers of examples, and the evaluation (see `evaluation`)."""
+        """Digest of the model, numbers of examples, and the evaluation (see `evaluation`).
+
+        Everything measured on held-out texts (`evaluation`, `categories`, `subgroups`) is of the
+        model that `evaluated` names: one that has not seen them. With a refit that is not the one
+        that is shipped, which has learnt them too.
+        """
         return dict(self.manifest.facts)
 
 
@@ -74,22 +80,11 @@ def train(
     """
     where = f"dataprep.{name}"
     inputs = input_digests(config, where)
-    masked = subgroups.masked_terms() if name == "toxicity" and config.mask_identity else ()
-    groups = subgroups.all_subgroups(config, where) if name == "toxicity" else {}
-    described = {
-        "name": name,
-        "seed": seed,
-        "terms": digest_json([masked, {key: list(words) for key, words in groups.items()}]),
-        **config.model_dump(mode="json", exclude=set(DECIDING)),
-    }
-    if not force and (directory / FILE_NAME).exists():
-        manifest = _read_manifest(directory)
-        if (
-            manifest is not None
-            and manifest.inputs == inputs
-            and manifest.config_digest == digest_json(described)
-        ):
-            return TrainedClassifier(directory / manifest.files[0].path, manifest)
+    masked, groups = _terms(name, config)
+    described = _described(name, config, seed, masked, groups)
+    found = None if force else _current(directory, described, inputs)
+    if found is not None:
+        return found
     logger = get_logger("dataprep")
     checked_fasttext()
     examples = read_examples(config, where, seed)
@@ -104,6 +99,56 @@ def train(
     write_manifest(directory, manifest)
     logger.info("%s classifier: %s", name, describe(facts))
     return TrainedClassifier(directory / entry.path, manifest)
+
+
+def find_current(
+    name: Name, config: Classifier, directory: Path, seed: int
+) -> TrainedClassifier | None:
+    """The classifier in `directory`, if it is the one that `train` would give; nothing is trained.
+
+    Raises UserError if a labelled file is missing.
+    """
+    inputs = input_digests(config, f"dataprep.{name}")
+    return _current(directory, _described(name, config, seed, *_terms(name, config)), inputs)
+
+
+def _terms(name: Name, config: Classifier) -> tuple[tuple[str, ...], dict[str, tuple[str, ...]]]:
+    """The terms that are masked, and the words of the subgroups."""
+    if name != "toxicity":
+        return (), {}
+    masked = subgroups.masked_terms() if config.mask_identity else ()
+    return masked, subgroups.all_subgroups(config, f"dataprep.{name}")
+
+
+def _described(
+    name: Name,
+    config: Classifier,
+    seed: int,
+    masked: tuple[str, ...],
+    groups: Mapping[str, tuple[str, ...]],
+) -> dict[str, Any]:
+    """What decides a model beside its labelled files."""
+    return {
+        "name": name,
+        "seed": seed,
+        "terms": digest_json([masked, {key: list(words) for key, words in groups.items()}]),
+        **config.model_dump(mode="json", exclude=set(DECIDING)),
+    }
+
+
+def _current(
+    directory: Path, described: Mapping[str, Any], inputs: tuple[Input, ...]
+) -> TrainedClassifier | None:
+    if not (directory / FILE_NAME).exists():
+        return None
+    manifest = _read_manifest(directory)
+    if (
+        manifest is None
+        or manifest.inputs != inputs
+        or manifest.config_digest != digest_json(described)
+    ):
+        return None
+    return TrainedClassifier(directory / manifest.files[0].path, manifest)
 
 
 def _read_manifest(directory: Path) -> Manifest | None:
@@ -140,8 +185,17 @@ def _facts(
             [own[category] for _, own in examples.training if category in own]
         )
     first = categories[model.categories[0]]
+    num_learnt, num_held_out = len(examples.training), len(examples.held_out)
     facts = {
         "digest": entry.digest,
+        "evaluated": {
+            "model": "before_refit" if config.refit else "shipped",
+            "texts": num_learnt,
+        },
+        "shipped": {
+            "refit": config.refit,
+            "texts": num_learnt + (num_held_out if config.refit else 0),
+        },
         "training": first["training"],
         "held_out": first["held_out"],
         "conflicting_texts": examples.num_conflicts,
@@ -218,6 +272,18 @@ def describe(facts: dict[str, Any]) -> str:
         f"AUC {found['auc']:.3f}, at threshold {found['threshold']:g} precision "
         f"{_percent(found['precision'])}, recall {_percent(found['recall'])} "
         f"on {held_out['positive'] + held_out['negative']} held-out texts{others}"
+        f"{told_of_refit(facts)}"
+    )
+
+
+def told_of_refit(facts: Mapping[str, Any]) -> str:
+    """Which model was measured, as the end of a line; empty if it is the one that is shipped."""
+    evaluated, shipped = facts.get("evaluated", {}), facts.get("shipped", {})
+    if evaluated.get("model") != "before_refit":
+        return ""
+    return (
+        f"; measured before the refit, on a model of {evaluated['texts']:,} texts; "
+        f"the shipped one has learnt all {shipped['texts']:,}"
     )
 
 

@@ -124,13 +124,14 @@ def _measured(recipe: "Recipe", name: Name, model: TrainedClassifier) -> Trained
 def _unlearnt(
     recipe: "Recipe", name: Name, table: Classifier, rows: list[dict[str, Any]]
 ) -> tuple[list[dict[str, Any]], int]:
-    """Those rows whose words stand in no labelled file too, and the number of the others."""
+    """Those rows whose words the classifier has not learnt from a labelled file too, and the number
+    of the others. A refit learns what was held out of the files as well."""
     if not table.labels:
         return rows, 0
     extended = _with_answers(recipe, name, table)
-    learnt = {
-        text for text, _ in read_examples(extended, f"dataprep.{name}", recipe.run.seed).training
-    }
+    examples = read_examples(extended, f"dataprep.{name}", recipe.run.seed)
+    refit = examples.held_out if table.refit else ()
+    learnt = {text for text, _ in (*examples.training, *refit)}
     words = words_of([row["text"] for row in rows])
     kept = [row for row, own in zip(rows, words, strict=True) if own not in learnt]
     return kept, len(rows) - len(kept)

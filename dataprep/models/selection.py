@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 Scores = npt.NDArray[np.float32]
+Weights = npt.NDArray[np.float64]
 _FIRST = 0x9E3779B97F4A7C15
 _SECOND = np.uint64(0xBF58476D1CE4E5B9)
 _THIRD = np.uint64(0x94D049BB133111EB)
@@ -43,17 +44,30 @@ def uniform(content_hashes: pa.ChunkedArray | pa.Array, seed: int) -> npt.NDArra
     return (mixed >> np.uint64(11)).astype(np.float64) / 2.0**53
 
 
-def threshold_of_top(scores: Scores, share: float) -> float:
+def threshold_of_top(scores: Scores, share: float, weights: Weights | None = None) -> float:
     """The threshold that "score >= threshold" keeps at least `share` of `scores` with, one document
-    at least; ties are kept."""
+    at least; ties are kept. `weights` (float64 [scores]) says for how many each score stands."""
     assert len(scores) > 0, "no score, no threshold"
-    wanted = max(1, round(share * len(scores)))
-    return float(np.sort(scores)[len(scores) - wanted])
+    order, sums = _from_the_best(scores, weights)
+    # Without the last digits of the sums.
+    place = int(np.searchsorted(sums, share * sums[-1] * (1 - 1e-12), "left"))
+    return float(scores[order[min(place, len(order) - 1)]])
 
 
-def threshold_of_budget(scores: Scores, budget: float) -> float:
-    """The threshold from which at most `budget` of `scores` are dropped; ties stay."""
+def threshold_of_budget(scores: Scores, budget: float, weights: Weights | None = None) -> float:
+    """The threshold from which at most `budget` of `scores` are dropped; ties stay. `weights` as in
+    `threshold_of_top`."""
     assert len(scores) > 0, "no score, no threshold"
-    allowed = int(budget * len(scores))
-    best_kept = np.sort(scores)[len(scores) - 1 - allowed]
-    return float(np.nextafter(np.float32(best_kept), np.float32(np.inf)))
+    order, sums = _from_the_best(scores, weights)
+    best_kept = int(np.searchsorted(sums, budget * sums[-1], "right"))
+    kept = scores[order[min(best_kept, len(order) - 1)]]
+    return float(np.nextafter(np.float32(kept), np.float32(np.inf)))
+
+
+def _from_the_best(
+    scores: Scores, weights: Weights | None
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """The order of the scores, highest first, and the sums of their weights."""
+    order = np.argsort(-scores, kind="stable")
+    own = np.ones(len(scores)) if weights is None else weights[order]
+    return order, np.cumsum(own)

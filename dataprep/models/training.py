@@ -24,7 +24,9 @@ from launch.errors import UserError
 
 
 class Trained(NamedTuple):
-    """A model, and the scores (float32 [held-out texts, categories]) of texts it has not seen."""
+    """The model that is shipped, and scores (float32 [held-out texts, categories]) of held-out
+    texts by one that has not seen them: with `refit` that is the model before it learnt them too.
+    """
 
     model: Model
     held_out_scores: Scores

@@ -35,8 +35,10 @@ _GENERIC = frozenset(GENERIC_WORDS)
 _GENERIC_KEY = ""
 _ALL_WORDS = (*GENERIC_WORDS, *(word for row in NATIONAL_IDS for word in row.words))
 _WORDS = Words(_ALL_WORDS)
-# The shortest shape has a digit with four more characters after it.
-_SOME_NUMBER = re.compile("[0-9](?:[-. /]?[0-9A-Za-z]){4}")
+# The shortest shape, a driver's licence with three letters, has three digits.
+_SOME_NUMBER = re.compile("[0-9](?:[-. /]?[0-9A-Za-z]){2}")
+# What may stand between a word and the number that it names.
+_COLONS = " \t:：#(=."
 NATIONAL_ANCHOR = "|".join(
     [
         words_anchor(_ALL_WORDS),
@@ -81,6 +83,10 @@ def _named_spans(text: str, rows: tuple[NationalId, ...]) -> Iterator[tuple[int,
             continue
         done[named] = end
         for match in _any_pattern(named).finditer(text, left, right):
+            # "Tax file number: 123 456 782" is named by that word, not by "number:" alone.
+            directly = match.start() >= end and not text[end : match.start()].strip(_COLONS)
+            if not directly and named_before(text[max(0, match.start() - 24) : match.start()]):
+                continue  # a telephone number
             found = _named_end(text, match.start(), right, named)
             if found:
                 done[named] = max(found, end)
@@ -88,14 +94,18 @@ def _named_spans(text: str, rows: tuple[NationalId, ...]) -> Iterator[tuple[int,
 
 
 def _named_end(text: str, start: int, right: int, rows: tuple[NationalId, ...]) -> int:
-    """The end of a number of one of `rows` that begins at `start`; 0 if there is none."""
-    if named_before(text[max(0, start - 24) : start]):
-        return 0  # a telephone number
+    """The end of the longest number of `rows` that begins at `start`; 0 if there is none."""
+    longest = 0
     for row in rows:
         match = _pattern(row).match(text, start, right)
-        if match and (match.end() < right or ends(text, right)) and is_valid(row, match[0], True):
-            return match.end()
-    return 0
+        if (
+            match
+            and match.end() > longest
+            and (match.end() < right or ends(text, right))
+            and is_valid(row, match[0], True)
+        ):
+            longest = match.end()
+    return longest
 
 
 def ends(text: str, place: int) -> bool:

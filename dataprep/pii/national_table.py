@@ -39,6 +39,7 @@ def _row(name: str, check: str, shape: str, words: str, **flags: bool | str) -> 
 _D = "[0-9]"
 _DAY = "(?:0[1-9]|[12][0-9]|3[01])"
 _MONTH = "(?:0[1-9]|1[0-2])"
+_THAI_PROVINCE = "(?:1[0-9]|2[0-7]|3[0-9]|4[0-9]|5[0-8]|6[0-7]|7[0-7]|8[0-6]|9[0-6])"
 
 # Words that speak of some identity number without saying whose.
 _GENERIC = (
@@ -87,9 +88,9 @@ NATIONAL_IDS = (
         "AHV|AVS|ahv-nummer",
         stands_alone=True,
     ),
-    _row("cl_rut", "cl.rut", rf"{_D}{{1,2}}\.?{_D}{{3}}\.?{_D}{{3}}-[0-9Kk]", "RUT|rol único"),
-    _row("co_nit", "co.nit", rf"{_D}{{3}}\.?{_D}{{3}}\.?{_D}{{3}}-{_D}", "NIT|cédula|cedula"),
-    _row("cz_rc", "cz.rc", f"{_D}{{6}}/{_D}{{3,4}}|{_D}{{10}}", "rodné číslo|rodne cislo|rč"),
+    _row("cl_rut", "cl.rut", rf"{_D}{{1,2}}\.?{_D}{{3}}\.?{_D}{{3}}-?[0-9Kk]", "RUT|rol único"),
+    _row("co_nit", "co.nit", rf"{_D}{{3}}\.?{_D}{{3}}\.?{_D}{{3}}-?{_D}", "NIT|cédula|cedula"),
+    _row("cz_rc", "cz.rc", f"{_D}{{6}}/{_D}{{3,4}}|{_D}{{9,10}}", "rodné číslo|rodne cislo|rč"),
     _row(
         "de_tax_id",
         "de",
@@ -184,7 +185,7 @@ NATIONAL_IDS = (
     _row(
         "mx_rfc",
         "mx.rfc",
-        f"[A-ZÑ&]{{3,4}}-?{_D}{{2}}{_MONTH}{_DAY}-?[0-9A-Z]{{2}}[0-9A]",
+        f"[A-ZÑ&]{{3,4}}[- ]?{_D}{{2}}{_MONTH}{_DAY}[- ]?[0-9A-Z]{{2}}[0-9A]",
         "registro federal|clave RFC|RFC mexicano|su RFC|mi RFC",
     ),
     _row("my_nric", "my.nric", f"{_D}{{2}}{_MONTH}{_DAY}-?{_D}{{2}}-?{_D}{{4}}", "nric|mykad"),
@@ -225,8 +226,7 @@ NATIONAL_IDS = (
     _row(
         "th_pin",
         "th.pin",
-        "[1-8](?:1[0-9]|2[0-7]|3[0-9]|4[0-9]|5[0-8]|6[0-7]|7[0-7]|8[0-6]|9[0-6])"
-        f"{_D}{{10}}|[1-8]-{_D}{{4}}-{_D}{{5}}-{_D}{{2}}-{_D}",
+        f"[1-8]{_THAI_PROVINCE}{_D}{{10}}|[1-8]-{_THAI_PROVINCE}{_D}{{2}}-{_D}{{5}}-{_D}{{2}}-{_D}",
         "thai id|tnin|thai national|เลขประจำตัวประชาชน|เลขบัตรประชาชน|บัตรประชาชน",
     ),
     _row("tr_tckimlik", "tr.tckimlik", f"[1-9]{_D}{{10}}", "kimlik|tckn|tc kimlik"),
@@ -255,7 +255,7 @@ NATIONAL_IDS = (
     _row(
         "za_id",
         "za.idnr",
-        f"{_D}{{2}}{_MONTH}{_DAY} ?{_D}{{4}} ?[01]{_D}{{2}}",
+        f"{_D}{{2}}{_MONTH}{_DAY} ?{_D}{{4}} ?[01]{_D} ?{_D}",
         "south african id|rsa id|SA ID number",
     ),
     _row(

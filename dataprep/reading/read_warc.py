@@ -23,6 +23,7 @@ from dataprep.pages.extract import Extracted, decode, extract
 from dataprep.reading.fields import longer_than, recipe_evidence, text_problem
 from dataprep.reading.http_body import BadEncodingError, TooLongError, decoded
 from dataprep.reading.records import File, PassedOver, Record, Refusal, digest_of
+from dataprep.reading.warc_places import seek_record
 from dataprep.rights.header_marks import marks_in, stated_in
 from dataprep.rights.opt_out import together
 from dataprep.rights.page_marks import choose
@@ -45,13 +46,20 @@ _READ_KINDS = int(WarcRecordType.response | WarcRecordType.resource | WarcRecord
 def read_records(
     file: File, id_prefix: str, source: Source, limits: Dataprep
 ) -> Iterator[Record | Refusal | PassedOver]:
-    """The records of one archive, in order: documents, refusals, and what is no document."""
+    """The records of one archive, in order: documents, refusals, and what is no document.
+
+    Of a part of one (`file.stop`) those that begin there; rows then count from 0.
+    """
     row = offset = num_bytes = 0
     # The last one, until it is known whether the file ends within it.
     held: Record | Refusal | PassedOver | None = None
     reason: str | None = None
     try:
         with open_input(file.path) as stream:
+            if file.stop is not None:
+                compressed = file.path.endswith(".gz")
+                if not seek_record(stream, file.first, file.stop, compressed=compressed):
+                    return
             for record in ArchiveIterator(
                 stream, parse_http=False, strict_mode=False, verify_digests=False
             ):
@@ -59,13 +67,16 @@ def read_records(
                     yield held
                     held = None
                     row += 1
+                if file.stop is not None and record.stream_pos >= file.stop:
+                    break
                 offset = record.stream_pos
                 num_bytes += record.content_length
                 if num_bytes > limits.decompressed_bytes_max:
                     reason = "decompressed_too_long"
                     break
                 held = _read(record, file.name, row, id_prefix, source, limits)
-        if reason is None and file.path.endswith(".gz") and _is_cut_off(file.path, offset):
+        ends_here = reason is None and file.stop is None
+        if ends_here and file.path.endswith(".gz") and _is_cut_off(file.path, offset):
             reason = "truncated"
     except OSError as error:
         reason = "unreadable" if error.errno is not None else "corrupt"

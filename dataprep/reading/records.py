@@ -38,7 +38,8 @@ class File:
     """A file of a source, or a part of one: its name in ids and quarantine, its place, its size.
 
     A part is bytes `first` to `stop` of a JSONL file (the lines that begin there; `first_row` is
-    the row of the line that holds the byte before) or such a run of a Parquet file's row groups.
+    the row of the line that holds the byte before), such a run of a Parquet file's row groups, or,
+    for samples, bytes of an archive (the records that begin there).
     `package` and `license` are known for the files of installed packages only, `identity` for
     objects of a store: it changes with the content.
     """

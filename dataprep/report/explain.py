@@ -22,6 +22,7 @@ from dataprep.contract import (
     open_documents,
     quarantine_files,
 )
+from dataprep.models import classifier
 from dataprep.report import explain_rights
 from dataprep.report.explain_rules import verdicts
 from dataprep.report.perplexity import explained
@@ -54,7 +55,7 @@ def explain(directory: Location, document: str) -> str:
                     *explained(row, manifest.facts.get("perplexity", {})),
                     *_rules(row, config, manifest),
                     *explain_rights.judgement(row, config),
-                    *_calibrations(manifest),
+                    *_classifiers(manifest),
                     *_cluster(directory, manifest, row),
                     *_pieces(directory, manifest, row),
                 ]
@@ -127,10 +128,12 @@ def _config(manifest: Manifest) -> Dataprep | None:
     return None if table is None else parse_model(Dataprep, table, "dataprep")
 
 
-def _calibrations(manifest: Manifest) -> list[str]:
-    """Thresholds that stand for a share, and what they were found on."""
+def _classifiers(manifest: Manifest) -> list[str]:
+    """How good the classifiers are, by which model, and thresholds that stand for a share."""
     lines = []
     for name, facts in manifest.facts.get("classifiers", {}).items():
+        if "categories" in facts:
+            lines.append(_line("classifier", f"{name}: {classifier.describe(facts)}"))
         found = facts.get("calibration")
         if found is not None:
             told = f"{name} {found['select']} {_number(found['share'])}: threshold "

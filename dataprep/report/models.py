@@ -44,7 +44,8 @@ def classifiers(report: Mapping[str, Any]) -> str:
     trained = report["facts"].get("classifiers", {})
     if not trained:
         return "<p>The recipe names none.</p>"
-    intro = "<p>Measured on labelled texts that took no part in training; counts are texts.</p>"
+    intro = "<p>Measured on labelled texts that the measured model has not seen; counts are texts."
+    intro += "".join(_refit(name, facts) for name, facts in trained.items()) + "</p>"
     rows = [line for name, facts in trained.items() for line in _evaluations(name, facts)]
     parts = [intro + table(_HEADS, rows)]
     for name, facts in trained.items():
@@ -52,6 +53,18 @@ def classifiers(report: Mapping[str, Any]) -> str:
         parts.append(_subgroups(facts))
     parts.append(_borderline(report.get("borderline", {})))
     return "".join(parts)
+
+
+def _refit(name: str, facts: Mapping[str, Any]) -> str:
+    """Which model the numbers are of, where it is not the one that scored the documents."""
+    evaluated, shipped = facts.get("evaluated", {}), facts.get("shipped", {})
+    if evaluated.get("model") != "before_refit":
+        return ""
+    return (
+        f" <code>{escape(name)}</code>: of the model before its refit, which had learnt "
+        f"{count(evaluated['texts'])} texts; the one that scored the documents has learnt all "
+        f"{count(shipped['texts'])}."
+    )
 
 
 def _evaluations(name: str, facts: Mapping[str, Any]) -> Iterator[str]:

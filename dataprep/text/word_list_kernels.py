@@ -11,6 +11,9 @@ from dataprep.text.text_kernels import Counts, decode
 Nodes = npt.NDArray[np.int32]
 Flags = npt.NDArray[np.bool_]
 
+# Which of several matches are taken (`search`).
+FIRST, LONGEST, OVERLAPPING = 0, 1, 2
+
 
 @kernel
 def num_nodes(data: Bytes, offsets: Offsets) -> int:
@@ -90,17 +93,23 @@ def stands_alone(data: Bytes, start: int, end: int, first: int, last: int, class
 
 
 @kernel
-def count_matches(
+def search(
     data: Bytes, offsets: Offsets, classes: Bytes, symbols: Bytes, moves: Nodes, ends: Nodes,
-    bounded: Flags, shorter: Nodes, protected: Bytes, counts: Counts,
-) -> None:  # fmt: skip
-    """Matches, and the bytes they cover, of each text: `counts` is int64 [rows, 2], zero.
+    bounded: Flags, shorter: Nodes, way: int, protected: Bytes, counts: Counts, found: Counts,
+) -> int:  # fmt: skip
+    """Run the automaton over all texts; the number of matches.
 
-    `protected` is empty, or says of each byte of `data` whether it is: a match all of whose bytes
-    are does not count.
+    With FIRST matches do not overlap, the first counts: `counts` (int64 [rows, 2], zero) gets the
+    matches of each text and the bytes that they cover. `protected` is empty, or says of each byte
+    of `data` whether it is: a match all of whose bytes are does not count. Else `found` (int64
+    [3, n]) gets row, start and end of the matches in order; for what it has no room is missing. Of
+    words that end at one place the longest is taken; with LONGEST a longer one replaces one before
+    it that begins no earlier, with OVERLAPPING all are taken.
     """
+    size = 0
     for row in range(offsets.shape[0] - 1):
         first, last = offsets[row], offsets[row + 1]
+        begin = size
         node = 0
         covered = first  # the end of the last match
         for position in range(first, last):
@@ -114,19 +123,40 @@ def count_matches(
             match = node if ends[node] else shorter[node]
             while match:
                 start = position + 1 - ends[match]
-                if (
-                    start >= covered
-                    and (
-                        not bounded[match]
-                        or stands_alone(data, start, position + 1, first, last, classes)
-                    )
-                    and not (protected.shape[0] and _all_set(protected, start, position + 1))
+                if (way != FIRST or start >= covered) and (
+                    not bounded[match]
+                    or stands_alone(data, start, position + 1, first, last, classes)
                 ):
-                    counts[row, 0] += 1
-                    counts[row, 1] += ends[match]
-                    covered = position + 1
-                    break
+                    if way == FIRST:
+                        if not (protected.shape[0] and _all_set(protected, start, position + 1)):
+                            counts[row, 0] += 1
+                            counts[row, 1] += ends[match]
+                            covered = position + 1
+                            size += 1
+                            break
+                    else:
+                        size = _place(found, size, begin, row, start, position + 1, way)
+                        break
                 match = shorter[match]
+    return size
+
+
+@kernel
+def _place(
+    found: Counts, size: int, begin: int, row: int, start: int, end: int, way: int
+) -> int:  # fmt: skip
+    """Write a match behind the `size` that are there, `begin` of them of other texts; their
+    number then."""
+    if way == LONGEST:
+        while begin < size <= found.shape[1] and found[1, size - 1] >= start:
+            size -= 1
+        if begin < size <= found.shape[1] and found[2, size - 1] > start:
+            return size
+    if size < found.shape[1]:
+        found[0, size] = row
+        found[1, size] = start
+        found[2, size] = end
+    return size + 1
 
 
 @kernel
@@ -135,48 +165,3 @@ def _all_set(flags: Bytes, start: int, end: int) -> bool:
         if flags[position] == 0:
             return False
     return True
-
-
-@kernel
-def find_matches(
-    data: Bytes, offsets: Offsets, classes: Bytes, symbols: Bytes, moves: Nodes, ends: Nodes,
-    bounded: Flags, shorter: Nodes, found: Counts, overlapping: bool,
-) -> int:  # fmt: skip
-    """Fill `found` (int64 [3, n]) with row, start and end of the matches in order; their number,
-    which may be more than there is room for: then the rest is missing.
-
-    Of words that end at one place the longest is taken, and a longer one replaces one before it
-    that begins no earlier. With `overlapping` all are taken.
-    """
-    size = 0
-    for row in range(offsets.shape[0] - 1):
-        first, last = offsets[row], offsets[row + 1]
-        begin = size
-        node = 0
-        for position in range(first, last):
-            byte = data[position]
-            if 65 <= byte <= 90:
-                byte += 32
-            node = moves[node, symbols[byte]]
-            if symbols[byte] == 0:
-                node = 0
-                continue
-            match = node if ends[node] else shorter[node]
-            while match:
-                start = position + 1 - ends[match]
-                if not bounded[match] or stands_alone(
-                    data, start, position + 1, first, last, classes
-                ):
-                    if not overlapping:
-                        while begin < size <= found.shape[1] and found[1, size - 1] >= start:
-                            size -= 1
-                        if begin < size <= found.shape[1] and found[2, size - 1] > start:
-                            break
-                    if size < found.shape[1]:
-                        found[0, size] = row
-                        found[1, size] = start
-                        found[2, size] = position + 1
-                    size += 1
-                    break
-                match = shorter[match]
-    return size

@@ -22,7 +22,7 @@ import pyarrow as pa
 
 from dataprep.arrow_buffers import text_buffers
 from dataprep.text.characters import character_classes
-from dataprep.text.word_list_kernels import build, count_matches, find_matches, num_nodes
+from dataprep.text.word_list_kernels import FIRST, LONGEST, OVERLAPPING, build, num_nodes, search
 from launch.errors import UserError
 
 # Bytes of all words of a list: each is at most one row of the table of moves.
@@ -129,9 +129,9 @@ def count(
             protected = np.zeros(len(data), np.uint8)
             for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
                 protected[start:end] = 1
-    count_matches(
+    search(
         data, offsets, character_classes(), found.symbols, found.moves, found.ends,
-        found.bounded, found.shorter, protected, matches,
+        found.bounded, found.shorter, FIRST, protected, matches, np.zeros((3, 0), np.int64),
     )  # fmt: skip
     return matches[:, 0], matches[:, 1]
 
@@ -146,9 +146,10 @@ def find(
     room = 1024
     while True:
         places = np.empty((3, room), np.int64)
-        size = find_matches(
+        size = search(
             data, offsets, character_classes(), wanted.symbols, wanted.moves, wanted.ends,
-            wanted.bounded, wanted.shorter, places, overlapping,
+            wanted.bounded, wanted.shorter, OVERLAPPING if overlapping else LONGEST,
+            np.zeros(0, np.uint8), np.zeros((0, 2), np.int64), places,
         )  # fmt: skip
         if size <= room:
             return places[:, :size]

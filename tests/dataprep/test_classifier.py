@@ -18,6 +18,7 @@ from dataprep.config_models import Classifier, Label
 from dataprep.models import classifier, evaluation, fasttext_member
 from dataprep.models.labelled import read_examples
 from dataprep.models.preparation import prepare
+from dataprep.report.models import classifiers
 from dataprep.step import apply_chain
 from launch.errors import UserError
 from launch.recipe import Recipe
@@ -95,6 +96,30 @@ def test_it_learns_and_says_how_well(trained: classifier.TrainedClassifier) -> N
     assert 60 < num_held_out < 120
     assert facts["digest"].removeprefix("xxh3_128:")[:12] in trained.path.name
     assert "AUC 1.000" in classifier.describe(facts) or "AUC 0.99" in classifier.describe(facts)
+
+
+def test_what_was_measured_is_told_from_what_is_shipped(
+    trained: classifier.TrainedClassifier, labels: Path, tmp_path: Path
+) -> None:
+    """The held-out texts were never seen by the model whose numbers are told, and all labelled
+    texts by the one that is shipped."""
+    facts = trained.facts
+    num_learnt = sum(facts["training"].values())
+    assert facts["evaluated"] == {"model": "before_refit", "texts": num_learnt}
+    assert facts["shipped"] == {"refit": True, "texts": 900}
+    told = classifier.describe(facts)
+    assert f"before the refit, on a model of {num_learnt:,} texts" in told
+    assert "the shipped one has learnt all 900" in told
+    report = {"facts": {"classifiers": {"toxicity": facts}}}
+    assert f"which had learnt {num_learnt} texts" in classifiers(report)
+    plain = classifier.train("toxicity", config_of(labels, refit=False), tmp_path, 1)
+    assert plain.facts["evaluated"] == {"model": "shipped", "texts": num_learnt}
+    assert plain.facts["shipped"] == {"refit": False, "texts": num_learnt}
+    assert "refit" not in classifier.describe(plain.facts)
+    assert "refit" not in classifiers({"facts": {"classifiers": {"toxicity": plain.facts}}})
+    # Held-out numbers are the same: the refit comes after them.
+    assert plain.facts["evaluation"] == facts["evaluation"]
+    assert plain.facts["digest"] != facts["digest"]
 
 
 def test_same_labels_in_other_files_give_the_same_model(

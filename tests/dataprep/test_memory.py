@@ -12,16 +12,17 @@ PEAK_BYTES_MAX = 1_500_000_000
 
 # The tasks of one shard in one process; the peak of memory after each, in bytes.
 MEASURE = """
-import resource, sys
+import sys
 from pathlib import Path
 from dataprep.config import Dataprep, Source
 from dataprep.dedup.deduplicate import deduplicate, in_turn
 from dataprep.reading.read import number_rows, shards
 from dataprep.shard import process_shard, write_documents
 from dataprep.workspace import Layout, Workspace
+from tests.dataprep.peak_memory import peak_bytes
 
 def peak(name):
-    print(name, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+    print(name, peak_bytes())
 
 folder = Path(sys.argv[1])
 source = Source(name="s", kind="jsonl", paths=("big.jsonl",))

@@ -1,6 +1,7 @@
 """Selection by share and by draw: laws of the thresholds, and the same choice whoever works."""
 
 import json
+import math
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -26,12 +27,11 @@ from dataprep.models.selection import (
 from dataprep.reading.read import read_shard, shards
 from dataprep.report.explain import explain
 from dataprep.retune import retune
-from dataprep.retune_preview import print_preview
+from dataprep.retune_preview import preview, print_preview
 from dataprep.run import run
 from dataprep.shard import chain
 from dataprep.step import apply_chain
 from dataprep.workspace import Workspace
-from launch.errors import UserError
 from launch.recipe import Recipe
 
 GOOD = "the river carries clear water from old mountain to quiet valley".split()  # noqa: SIM905
@@ -49,7 +49,7 @@ def hashes(number: int) -> pa.Array:
 @given(scores_of, st.floats(0.01, 1.0))
 def test_a_top_share_is_kept_and_no_more_than_ties(scores: np.ndarray, share: float) -> None:
     kept = scores >= np.float32(threshold_of_top(scores, share))
-    wanted = max(1, round(share * len(scores)))
+    wanted = max(1, math.ceil(share * len(scores) * (1 - 1e-12)))
     assert kept.sum() >= wanted
     ties = (scores == np.sort(scores)[len(scores) - wanted]).sum()
     assert kept.sum() <= wanted - 1 + ties
@@ -61,6 +61,14 @@ def test_a_budget_is_never_exceeded(scores: np.ndarray, budget: float) -> None:
     assert dropped <= budget * len(scores)
     if len(set(scores.tolist())) == len(scores):
         assert dropped == int(budget * len(scores))
+
+
+@given(scores_of, st.floats(0.01, 0.99), st.integers(1, 5))
+def test_a_weight_is_so_many_documents(scores: np.ndarray, share: float, seed: int) -> None:
+    weights = np.random.default_rng(seed).integers(1, 4, len(scores))
+    repeated = np.repeat(scores, weights)
+    for choose in (threshold_of_top, threshold_of_budget):
+        assert choose(scores, share, weights.astype(np.float64)) == choose(repeated, share)
 
 
 def test_draws_are_uniform_and_pareto() -> None:
@@ -195,6 +203,7 @@ def test_a_share_by_retuning_is_that_of_a_fresh_run(
     told = explain(tmp_path / "b" / "documents", "s:0-3")
     bound = fresh.facts["classifiers"]["quality"]["calibration"]["threshold"]
     assert f"quality top_share 0.5: threshold {bound:,.4g} from 60 documents" in told
+    assert "quality: AUC" in told and "; measured before the refit, on a model of" in told
     assert "quality.low_score" in told and f"at least {bound:,.4g}" in told
     report = json.loads((tmp_path / "b" / "documents" / "report.json").read_text())
     assert {"reason": "quality.low_score", "value": bound} in (
@@ -204,5 +213,10 @@ def test_a_share_by_retuning_is_that_of_a_fresh_run(
     assert "came to" in (tmp_path / "b" / "documents" / "report.html").read_text()
     print_preview(recipe(tmp_path / "b", folder, 1, quality=other, toxicity=worst))
     assert "quality.low_score" in capsys.readouterr().out
-    with pytest.raises(UserError, match="a share whose threshold is not known"):
-        print_preview(recipe(tmp_path / "b", folder, 1, quality=top, toxicity=worst))
+    # A share that nobody has asked for yet: what a preview says of it is what retune does.
+    wanted = recipe(tmp_path / "b", folder, 1, quality={**top, "top_share": 0.3}, toxicity=worst)
+    expected = preview(wanted, fresh)
+    found = retune(wanted).facts
+    assert expected.unscored == 0
+    groups = {reason: documents for reason, (documents, _) in expected.groups.items()}
+    assert groups == {"kept": found["kept"], **found["dropped"]}

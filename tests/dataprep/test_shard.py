@@ -19,25 +19,23 @@ from launch.errors import UserError
 
 # Prints the peak of memory before and after the pass, in bytes.
 MEASURE = """
-import resource, sys, tempfile
+import sys, tempfile
 from pathlib import Path
 from dataprep.config import Dataprep, Source
 from dataprep.reading.read import shards
 from dataprep.rehearsal import rehearse
 from dataprep.shard import process_shard
 from dataprep.workspace import Workspace
-
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+from tests.dataprep.peak_memory import peak_bytes
 
 folder = Path(sys.argv[1])
 with tempfile.TemporaryDirectory() as other:
     rehearse(Path(other))
-before = peak()
+before = peak_bytes()
 source = Source(name="s", kind="jsonl", paths=("big.jsonl",))
 (only,) = shards([source], folder)
 process_shard(Workspace(folder / "work"), 0, only, source, Dataprep(), {})
-print(before, peak())
+print(before, peak_bytes())
 """
 
 
