@@ -4,6 +4,7 @@ import ast
 import importlib.util
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -100,3 +101,21 @@ def test_the_packages_are_ours(package: str) -> None:
     assert spec is not None
     assert spec.origin is not None
     assert Path(spec.origin).resolve().is_relative_to(ROOT)
+
+
+def test_every_package_and_data_file_is_shipped() -> None:
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    for package in PACKAGES:
+        homes = {path.parent for path in (ROOT / package).rglob("__init__.py")}
+        names = {".".join(home.relative_to(ROOT).parts): home for home in homes}
+        assert names.keys() <= set(declared["packages"])
+        for path in (ROOT / package).rglob("*.*"):
+            if path.suffix in (".py", ".pyc") or path.is_dir():
+                continue
+            patterns = [
+                (home, pattern)
+                for home in homes.intersection(path.parents)
+                for key in ("*", ".".join(home.relative_to(ROOT).parts))
+                for pattern in declared["package-data"].get(key, [])
+            ]
+            assert any(path in home.glob(pattern) for home, pattern in patterns), path
