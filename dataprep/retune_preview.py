@@ -1,4 +1,4 @@
-"""What other thresholds would keep, from stored columns alone: no text is read, nothing written.
+"""What other thresholds would keep, from stored columns: nothing is written.
 
 A preview counts before deduplication. It is cheap enough to try dozens of settings one after the
 other, and it is what `gristmill dataprep retune --dry-run` prints. Only where a share
