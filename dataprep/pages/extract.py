@@ -1,6 +1,6 @@
 """From the bytes of a page to its text: the article without what surrounds it.
 
-    cut         what scripts hold, which nobody reads              (page_scan)
+    cut         what scripts and styles hold, which nobody reads   (page_scan)
     decode      byte order mark, then the server's word, then the page's own, then detection
     parse       once, by resiliparse
     take out    code and equations, which no extractor may touch   (code_blocks, mathematics)
@@ -22,7 +22,7 @@ from resiliparse.parse.html import HTMLTree
 
 from dataprep.pages import code_blocks, mathematics
 from dataprep.pages.main_text import find_article, joined
-from dataprep.pages.page_scan import scan, without_scripts
+from dataprep.pages.page_scan import scan, without_unread
 from dataprep.pages.verbatim import Passage, mark, restore, without_marks
 from dataprep.rights.page_marks import Statement, page_rights
 
@@ -77,7 +77,7 @@ def extract(
     seen = scan(html)
     if seen.is_too_complex:
         return "page_too_complex"
-    html = without_scripts(html, seen)
+    html = without_unread(html, seen)
     content = decode(html, encoding_hint)
     tree: Any = HTMLTree.parse(content)
     root = tree.document.document_element if tree.document is not None else None

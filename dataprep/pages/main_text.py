@@ -1,48 +1,20 @@
 """The article in a page's markup: the run of blocks whose text outweighs what surrounds it.
 
 Input is what resiliparse makes of a page's main content: headings, paragraphs, list items and bare
-lines, with their links. Every block gets a score, its bytes of text outside links less a fixed
-price, so that prose counts for and menus, captions and notices against; the article is the run of
-blocks with the largest sum (Pasternack and Roth 2009, "Extracting article text from the web with
-maximum subsequence segmentation", who score tokens by a classifier; here the score is plain
-arithmetic, so that it holds for every language). Code and equations stay wherever they stand.
-
-The weights were chosen on one half of the pages of ScrapingHub's benchmark; docs/extraction.md has
-the figures of both halves, which change little with any of them.
+lines, with their links. Which of them are the article is weighed by `main_text_kernels`; code and
+equations stay wherever they stand.
 """
 
-import re
-from collections.abc import Iterator
-from html import unescape
 from typing import Literal, NamedTuple
 
+import numpy as np
+
+from dataprep.pages import main_text_kernels as kernels
 from dataprep.pages.verbatim import has_mark
-
-# Bytes of text that a block must have to count for the article; a heading always counts against.
-BLOCK_PRICE = 30
-# For table rows, whose cells are short.
-ROW_PRICE = 10
-# Worth of a byte outside paragraphs and list items, and in a table row.
-BARE_WEIGHT = 0.5
-ROW_WEIGHT = 0.5
-# What a byte within a link costs.
-LINK_WEIGHT = 0.5
-# No block costs more: one that is all links must not end an article.
-LOSS_MAX = 60
-# Within the article, blocks with a larger share of link text are left out,
-LINK_SHARE_MAX = 0.8
-# and, where paragraphs hold most of the text, bare lines of fewer bytes: captions, buttons, dates.
-PARAGRAPH_SHARE = 0.8
-BARE_BYTES_MIN = 240
-# A run with a smaller share of the page's text is no article: a recipe's steps, a list of goods.
-# Then nothing is left out.
-ARTICLE_SHARE_MIN = 0.4
-
-_BREAK = "\x1e"  # a line break within a block, until its text is made
-
-_TAG = re.compile("<[^<>]*>?")
+from dataprep.text.characters import character_classes
 
 Kind = Literal["heading", "paragraph", "item", "row", "bare"]
+_KINDS: tuple[Kind, ...] = ("heading", "paragraph", "item", "row", "bare")
 
 
 class Block(NamedTuple):
@@ -58,32 +30,26 @@ class Block(NamedTuple):
         """Whether it holds code or an equation, which no score may remove."""
         return has_mark(self.text) or has_equation(self.text)
 
-    @property
-    def link_share(self) -> float:
-        """Share of its bytes that lie within links, 0 to 1."""
-        return self.link_bytes / (self.plain_bytes + self.link_bytes)
-
 
 def find_article(markup: str) -> list[Block]:
     """The blocks that are the article's, in order.
 
     `markup` is `extract_plain_text(…, preserve_formatting="minimal_html", links=True)`.
     """
-    blocks = list(read_blocks(markup))
-    first, last = _largest_run([_score(block) for block in blocks])
-    may_be_kept = has_mark(markup) or "$" in markup or "\\" in markup
-    run = blocks[first:last]
-    total = sum(block.plain_bytes for block in run)
-    if total <= ARTICLE_SHARE_MIN * sum(block.plain_bytes for block in blocks):
-        return blocks
-    bare = sum(block.plain_bytes for block in run if block.kind == "bare")
-    in_paragraphs = total - bare >= PARAGRAPH_SHARE * total
-    return [
-        block
-        for index, block in enumerate(blocks)
-        if (may_be_kept and block.is_kept)
-        or (first <= index < last and _belongs(block, in_paragraphs))
-    ]
+    text, table = _cut(markup)
+    chosen = np.empty(len(table), np.bool_)
+    kernels.choose(table, chosen)
+    if has_mark(markup) or "$" in markup or "\\" in markup:
+        blocks = _blocks(text, table)
+        kept = chosen.tolist()
+        return [block for block, is_chosen in zip(blocks, kept, strict=True)
+                if is_chosen or block.is_kept]  # fmt: skip
+    return _blocks(text, table[chosen])
+
+
+def read_blocks(markup: str) -> list[Block]:
+    """The blocks of resiliparse's minimal markup that hold any text, in order."""
+    return _blocks(*_cut(markup))
 
 
 def joined(blocks: list[Block]) -> str:
@@ -102,22 +68,6 @@ def joined(blocks: list[Block]) -> str:
     return "".join(parts)
 
 
-def read_blocks(markup: str) -> Iterator[Block]:
-    """The blocks of resiliparse's minimal markup that hold any text, in order."""
-    for line in markup.replace("<br>\n", _BREAK).split("\n"):
-        line = line.strip()
-        if not line:
-            continue
-        text, linked = _without_tags(line)
-        text = text.strip(" " + _BREAK)
-        if not text:
-            continue
-        num_bytes = len(text) if text.isascii() else len(text.encode())
-        linked = min(linked, num_bytes)
-        text = text.replace(_BREAK, "\n")
-        yield Block(_kind(line), text, num_bytes - linked, linked)
-
-
 def has_equation(text: str) -> bool:
     r"""Whether TeX stands in `text`: between `$$`, `\[`, `\(` or `\begin`, or between dollars."""
     if "\\[" in text or "\\(" in text or "\\begin{" in text:
@@ -128,68 +78,17 @@ def has_equation(text: str) -> bool:
     return any("\\" in part or "^" in part or "=" in part for part in between)
 
 
-def _kind(line: str) -> Kind:
-    if line.startswith("<p>"):
-        return "paragraph"
-    if line.startswith("<li>"):
-        return "item"
-    if line.startswith("<h") and line[2:3].isdigit():
-        return "heading"
-    return "row" if "\t\t" in line else "bare"
+def _cut(markup: str) -> tuple[bytes, kernels.Table]:
+    """The texts of all blocks, one after the other, and the blocks."""
+    content = markup.encode()
+    texts = np.empty(len(content), np.uint8)
+    table = np.empty((content.count(b"\n") + 1, kernels.COLUMNS), np.int32)
+    number = kernels.cut_blocks(np.frombuffer(content, np.uint8), character_classes(), texts, table)
+    return texts.tobytes(), table[:number]
 
 
-def _without_tags(line: str) -> tuple[str, int]:
-    """The text of a line of markup, and how many of its bytes lie within links."""
-    if "<a " not in line:
-        text = _TAG.sub("", line)
-        return (unescape(text) if "&" in text else text), 0
-    pieces = line.split("<")
-    texts = [pieces[0]]
-    linked: list[str] = []
-    in_link = False
-    for piece in pieces[1:]:
-        tag, _, text = piece.partition(">")
-        if tag.startswith("a "):
-            in_link = True
-        elif tag == "/a":
-            in_link = False
-        if in_link:
-            linked.append(text)
-        texts.append(text)
-    text = "".join(texts)
-    num_bytes = len(unescape("".join(linked)).encode()) if linked else 0
-    return (unescape(text) if "&" in text else text), num_bytes
-
-
-def _score(block: Block) -> float:
-    """What a block adds to the sum of a run that holds it."""
-    if block.kind == "heading":
-        return -BLOCK_PRICE
-    if block.kind == "row":
-        worth = block.plain_bytes * ROW_WEIGHT - ROW_PRICE
-    elif block.kind == "bare":
-        worth = block.plain_bytes * BARE_WEIGHT - BLOCK_PRICE
-    else:
-        worth = float(block.plain_bytes - BLOCK_PRICE)
-    return max(worth - block.link_bytes * LINK_WEIGHT, -LOSS_MAX)
-
-
-def _largest_run(scores: list[float]) -> tuple[int, int]:
-    """Bounds of the run with the largest sum, the first of equals; empty if none is above 0."""
-    best, first, last = 0.0, 0, 0
-    total, begin = 0.0, 0
-    for index, score in enumerate(scores):
-        if total <= 0:
-            total, begin = 0.0, index
-        total += score
-        if total > best:
-            best, first, last = total, begin, index + 1
-    return first, last
-
-
-def _belongs(block: Block, in_paragraphs: bool) -> bool:
-    """Whether a block within the article's run is part of it."""
-    if block.link_share > LINK_SHARE_MAX:
-        return False
-    num_bytes = block.plain_bytes + block.link_bytes
-    return not (in_paragraphs and block.kind == "bare" and num_bytes < BARE_BYTES_MIN)
+def _blocks(texts: bytes, table: kernels.Table) -> list[Block]:
+    return [
+        Block(_KINDS[kind], texts[first:end].decode(), plain, linked)
+        for kind, first, end, plain, linked in table.tolist()
+    ]

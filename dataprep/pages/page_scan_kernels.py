@@ -39,6 +39,12 @@ _THREE_BYTES = 0xFFFFFF
 _BOT, _TDM, _NDED, _IDER = (_packed(name) for name in ("bot", "tdm-", "nded", "ider"))
 _AGENT, _C_AI, _E_AI, _MGIL = (_packed(name) for name in ("gent", "c-ai", "e-ai", "mgil"))
 _AWLE, _WEB = (_packed(name) for name in ("awle", "-web"))
+# What such a meta may ask: noai and noml, noimageai, noindex, none, nosnippet, noarchive, nocache,
+# nofollow. Most of them only say `index, follow`.
+_NOAI, _NOML, _NOIM, _NOIN, _NONE = (
+    _packed(name) for name in ("noai", "noml", "noim", "noin", "none")
+)
+_NOSN, _NOAR, _NOCA, _NOFO = (_packed(name) for name in ("nosn", "noar", "noca", "nofo"))
 
 # What a byte within a tag is. Four bytes are compared only where the last of them can be the last
 # of a word that is looked for: in any tag, or in a meta or a script's tag only.
@@ -47,7 +53,7 @@ _LAST, _LAST_IN_META, _SPACE, _QUOTE, _END = 1, 2, 4, 8, 16
 
 def _kinds() -> Bytes:
     kinds = np.zeros(256, np.uint8)
-    for letters, kind in (("hxbno", _LAST), ("hjt-drilb", _LAST_IN_META)):
+    for letters, kind in (("hxbno", _LAST), ("hjt-drilbeam", _LAST_IN_META)):
         for letter in letters + letters.upper():
             kinds[ord(letter)] |= kind
     kinds[:33] = _SPACE
@@ -77,9 +83,15 @@ def _is_mark(window):
     """Whether the last bytes of a meta's attribute are of a name under which marks stand."""
     return (
         window & _THREE_BYTES == _BOT
-        or window in (_TDM, _NDED, _IDER, _AGENT, _C_AI, _E_AI)
+        or window in (_NDED, _IDER, _AGENT, _C_AI, _E_AI)
         or window in (_MGIL, _AWLE, _WEB)
     )
+
+
+@kernel
+def _asks(window):
+    """Whether the last bytes of a meta's attribute begin a wish to be left out."""
+    return window in (_NOAI, _NOML, _NOIM, _NOIN, _NONE) or window in (_NOSN, _NOAR, _NOCA, _NOFO)
 
 
 @kernel
@@ -96,21 +108,22 @@ def _ends_another(html, at):
 
 
 @kernel
-def _enter(html, first, end, scripts, number):
-    """Enter the script that began at `first`, if `</script` stands at `end` and nothing between
-    that may end what is around it; the number of scripts then."""
+def _enter(html, first, end, ending, unread, number):
+    """Enter the script or style that began at `first`, if `</script` or `</style` (`ending`: its
+    bytes 4 to 7) stands at `end` and nothing between that may end what is around it; the number
+    of `unread` then."""
     one, two = np.uint64(1), np.uint64(2)
-    if first == 0 or number == len(scripts) or end + np.uint64(6) >= len(html):
+    if first == 0 or number == len(unread) or end + np.uint64(6) >= len(html):
         return number
-    if _four(html, end + np.uint64(6)) != _CRIP:
+    if _four(html, end + np.uint64(6)) != ending:
         return number
     for at in range(first + two, end):
         if html[at] == 62 and html[at - one] == 45 and html[at - two] == 45:  # -->
             return number
         if html[at - one] == 47 and html[at - two] == 60 and _ends_another(html, at):
             return number
-    scripts[number, 0] = first
-    scripts[number, 1] = end
+    unread[number, 0] = first
+    unread[number, 1] = end
     return number + 1
 
 
@@ -125,9 +138,10 @@ def _is_in_text(html, at):
 
 
 @kernel
-def scan_tags(html, scripts):
+def scan_tags(html, unread):
     """Most attributes in a tag, most tags open at once, whether there may be passages, a licence,
-    one in embedded data, and marks, and the number of `scripts` (int64 [scripts, 2]) entered.
+    one in embedded data, and marks, and how many pieces were entered in `unread`
+    (int64 [pieces, 2]).
 
     Attributes are words outside quotes; open are tags begun less tags ended. Words are compared
     without regard to case, by their last four bytes.
@@ -140,7 +154,8 @@ def scan_tags(html, scripts):
     # Within svg and math a script may hold tags.
     num_pictures = number = 0
     has_math = in_style = False
-    begun = np.uint64(0)  # where the script began that may be cut out; 0: none
+    begun = np.uint64(0)  # where the script or style began that may be cut out; 0: none
+    ending = np.uint32(_CRIP)
     while at < end:
         if html[at] != 60:  # <
             at += one
@@ -152,7 +167,7 @@ def scan_tags(html, scripts):
             depth = max(0, depth - 1)
             at += one
             if at < end and html[at] | 32 == 115:  # s
-                number = _enter(html, begun, at - np.uint64(2), scripts, number)
+                number = _enter(html, begun, at - np.uint64(2), ending, unread, number)
                 in_script = False
                 begun = np.uint64(0)
                 if at + one < end and html[at + one] | 32 == 118:  # v
@@ -179,12 +194,13 @@ def scan_tags(html, scripts):
             deepest = max(deepest, depth)
         is_meta = name == _META
         is_script = begins_with_s and name == _RIPT
-        if is_script:
+        is_style = begins_with_s and name == _TYLE
+        if is_script or is_style:
             begun = np.uint64(0)
         num_pictures += name == _SVG
         has_math |= name == _MATH
         may_begin = (
-            is_script
+            (is_script or is_style)
             and not (in_script or in_style or has_math or num_pictures)
             and _is_in_text(html, start)
         )
@@ -194,7 +210,7 @@ def scan_tags(html, scripts):
             looked_for = np.uint8(_LAST | _LAST_IN_META)
         else:
             looked_for = np.uint8(_LAST)
-        named = is_data = in_word = expects_value = False
+        named = is_data = in_word = expects_value = may_mark = asks = False
         attributes = 0
         quote = np.uint8(0)
         while at < end:
@@ -207,7 +223,9 @@ def scan_tags(html, scripts):
                 if looked_for & _LAST_IN_META:
                     is_data |= window == _LDJ
                     license |= is_meta and window == _RIGH
-                    marks |= is_meta and _is_mark(window)
+                    marks |= is_meta and window == _TDM
+                    may_mark |= _is_mark(window)
+                    asks |= _asks(window)
             if quote:
                 if byte == quote:
                     quote = np.uint8(0)
@@ -222,7 +240,7 @@ def scan_tags(html, scripts):
                 in_word = False
                 expects_value &= byte != 47
                 if byte == 47 and html[at - one] == 60:  # </
-                    number = _enter(html, begun, at - one, scripts, number)
+                    number = _enter(html, begun, at - one, ending, unread, number)
                     in_script = False
                     begun = np.uint64(0)
             elif kind == _END:
@@ -236,14 +254,16 @@ def scan_tags(html, scripts):
             at += one
         most = max(most, attributes)
         passages |= named
+        marks |= is_meta and may_mark and asks
         if may_begin and not named and not is_data:
             begun = at + one
+            ending = np.uint32(_TYLE) if is_style else np.uint32(_CRIP)
         if is_data:  # no tag can begin in a script, but its end
             while at < end and not (html[at] == 60 and at + one < end and html[at + one] == 47):
                 in_data |= html[at] | 32 == 110 and _four(html, at) == _ICEN
                 at += one
         elif is_script:
             in_script = True
-        elif begins_with_s and name == _TYLE:
+        elif is_style:
             in_script = in_style = True
     return most, deepest, passages, license, in_data, marks, number

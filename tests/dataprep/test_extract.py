@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from dataprep.pages.code_blocks import code_text
 from dataprep.pages.extract import Extracted, decode, extract
-from dataprep.pages.main_text import find_article, has_equation, joined, read_blocks
-from dataprep.pages.page_scan import scan, without_scripts
+from dataprep.pages.page_scan import scan, without_unread
 from dataprep.pages.verbatim import Passage, has_mark, mark, restore
 
 SENTENCE = "The mill turns, and the water that turned it flows on, so that the mill turns again. "
@@ -186,45 +185,6 @@ def test_text_without_marks_is_not_changed(content: str) -> None:
     assert restore(content, []) == stray
 
 
-@given(
-    st.lists(
-        st.sampled_from(
-            [
-                "<p>word</p>",
-                "<p>" + "word " * 30 + "</p>",
-                "<h2>head</h2>",
-                "bare",
-                "a\t\tb",
-                "",
-                '<p><a href="x">link</a></p>',
-                "  <li>item</li>",
-                "<ul>",
-                "</ul>",
-                "<p>x<br>\ny</p>",
-            ]
-        ),
-        max_size=30,
-    )
-)
-def test_the_article_is_a_part_of_the_page_in_its_order(lines: list[str]) -> None:
-    markup = "\n".join(lines)
-    blocks = list(read_blocks(markup))
-    article = find_article(markup)
-    rest = iter(blocks)
-    assert all(block in rest for block in article)
-    assert not blocks or joined(article)
-
-
-def test_a_page_of_short_lines_alone_is_kept_whole() -> None:
-    markup = "\n".join(f"line {number}" for number in range(50))
-    assert joined(find_article(markup)) == markup
-
-
-def test_where_an_equation_is_seen() -> None:
-    assert has_equation(r"so \(x\) is") and has_equation("$x^2$ is") and has_equation("$$a=b$$")
-    assert not has_equation("from $5 to $10") and not has_equation(r"C:\temp")
-
-
 @pytest.mark.parametrize(
     ("content", "hint", "expected"),
     [
@@ -293,6 +253,28 @@ def test_the_scan_sees_what_tags_name() -> None:
     assert scan(b'<a rel="license" href="x">').may_state_license
 
 
+@pytest.mark.parametrize(
+    ("meta", "may_hold"),
+    [
+        ("name=robots content='index, follow, max-snippet:-1'", False),
+        ("name=description content='none of the mills'", False),
+        ("content='NOINDEX' name='ROBOTS'", True),
+        ("name=robots content=noai", True),
+        ("name=robots content=noimageai", True),
+        ("name=robots content=noml", True),
+        ("name=robots content=none", True),
+        ("name=robots content='follow,nosnippet'", True),
+        ("name=robots content=noarchive", True),
+        ("name=robots content=nocache", True),
+        ("name=GPTBot content=nofollow", True),
+        ("name=tdm-reservation content=1", True),
+        ("name=tdm-policy content='https://example.com/'", True),
+    ],
+)
+def test_the_scan_sees_metas_that_may_ask_to_be_left_out(meta: str, may_hold: bool) -> None:
+    assert scan(f"<meta {meta}>".encode()).may_hold_marks == may_hold
+
+
 def test_the_scan_tells_scripts_from_what_follows_them() -> None:
     compared = b"<script>for(i=0;i<code.length;)x=Math.random()</script>"
     assert not scan(compared).may_hold_passages
@@ -320,12 +302,12 @@ def test_figures_on_real_pages(shared_data: Path) -> None:
         assert holds in (True, None), (name, value)
 
 
-def without_scripts_and_comments(html: bytes) -> str:
+def without_unread_and_comments(html: bytes) -> str:
     from resiliparse.parse.html import HTMLTree
 
     tree = HTMLTree.parse(html.decode())
     assert tree.document is not None
-    for node in tree.document.query_selector_all("script").values():
+    for node in tree.document.query_selector_all("script, style").values():
         node.remove()
     return re.sub("<!--.*?-->", "", str(tree), flags=re.DOTALL)
 
@@ -340,6 +322,8 @@ def without_scripts_and_comments(html: bytes) -> str:
                 "<title><script></title>", "<textarea><script></textarea>",
                 "<math>", "</math>", "<iframe><script></iframe>", "<xmp><script></xmp>",
                 "<noscript>", "</noscript>", "text", "<pre>", "</pre>", "</s", "</script", "<",
+                "<style media='x'>", "</STYLE >", "</styl", "p > b { a: '</p>' }", "</title>",
+                "<title><style></title>", "<textarea><style></textarea>", "<xmp><style></xmp>",
             ]
         ),
         max_size=14,
@@ -349,18 +333,20 @@ def without_scripts_and_comments(html: bytes) -> str:
 @example(["<title><script></title>", "text", "</script>"])
 @example(["<svg>", "<script>", "<p>words</p>", "</script>"])
 @example(["</s", "<script>", "<p>words</p>", "</script>"])
-def test_only_what_scripts_hold_is_cut(pieces: list[str]) -> None:
+def test_only_what_scripts_and_styles_hold_is_cut(pieces: list[str]) -> None:
     html = "".join(pieces).encode()
-    cut = without_scripts(html, scan(html))
-    assert without_scripts_and_comments(cut) == without_scripts_and_comments(html)
+    cut = without_unread(html, scan(html))
+    assert without_unread_and_comments(cut) == without_unread_and_comments(html)
 
 
-def test_scripts_are_cut_unless_they_are_read() -> None:
+def test_scripts_and_styles_are_cut_unless_they_are_read() -> None:
     compared = b"<script>" + b"if(a<b)c();" * 9 + b"</script>"
-    assert without_scripts(compared, scan(compared)) == b"<script></script>"
+    assert without_unread(compared, scan(compared)) == b"<script></script>"
+    style = b"<style media='x'>p > b { margin: 0 }</style>"
+    assert without_unread(style, scan(style)) == b"<style media='x'></style>"
     for read in (
         b"<script type='math/tex'>a<b</script>",
         b'<script type="application/ld+json">{"license": "x"}</script>',
         b"<script><!--\na<b //--></script>",
     ):
-        assert without_scripts(read, scan(read)) == read
+        assert without_unread(read, scan(read)) == read
