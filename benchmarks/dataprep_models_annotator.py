@@ -21,7 +21,7 @@ import xxhash
 
 from benchmarks.annotator_server import FAULTS
 from benchmarks.documents import DATA, REPOSITORY
-from dataprep.models import annotate, classifier
+from dataprep.models import annotate, classifier_training
 from launch.recipe import Recipe
 
 HELD_OUT_FRACTION = 0.3
@@ -49,7 +49,7 @@ def recipe_of(folder: Path, paths: list[str], annotator: dict[str, Any]) -> Reci
 
 def agreement_of(recipe: Recipe) -> dict[str, Any]:
     """What a classifier trained from the answers agrees in, without texts."""
-    found = dict(classifier.train_command(recipe)["quality"].facts["agreement"])
+    found = dict(classifier_training.train_command(recipe)["quality"].facts["agreement"])
     del found["disagreements"], found["annotator"]["answers"]
     return found
 

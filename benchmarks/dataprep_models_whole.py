@@ -57,8 +57,7 @@ opt_out = "record"
 
 def _prepare(folder: Path) -> tuple[Recipe, dict[str, Path], int]:
     """The recipe, its trained models, and the bytes of the archive after decompression."""
-    from dataprep.models import perplexity_training
-    from dataprep.run import train_classifiers
+    from dataprep.models import classifier_training, perplexity_training
 
     page_file = DATA / "web_html_scrapinghub" / "pages_wrapped.warc.gz"
     if not page_file.exists():
@@ -68,7 +67,7 @@ def _prepare(folder: Path) -> tuple[Recipe, dict[str, Path], int]:
     path = folder / "recipe.toml"
     path.write_text(_RECIPE.format(root=folder, data=DATA), encoding="utf-8")
     recipe = load_recipe(path)
-    trained = train_classifiers(recipe)
+    trained = classifier_training.train_recipe(recipe)
     models = {str(name): model.path.resolve() for name, model in trained.items()}
     models |= perplexity_training.train_recipe(recipe)
     return recipe, models, _COPIES * len(gzip.decompress(page_file.read_bytes()))

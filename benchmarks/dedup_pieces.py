@@ -28,10 +28,10 @@ from dataprep.config import Dataprep, Source
 from dataprep.config_duplicates import NearDuplicates, Spans, Substrings
 from dataprep.dedup import pieces
 from dataprep.dedup.decided import survivors
-from dataprep.dedup.deduplicate import in_turn
 from dataprep.dedup.survivor_ranks import ranked
 from dataprep.reading.read import shards
 from dataprep.rehearsal import take_through
+from dataprep.tasks import in_turn
 from dataprep.workspace import Layout, Workspace
 
 REPEATS = 5

@@ -106,7 +106,8 @@ def train_classifier_command(
     target: Target, overrides: Overrides = None, force: Force = False
 ) -> None:
     """Train the classifiers that the recipe names, and say how good they are."""
-    from dataprep.models.classifier import describe, train_command
+    from dataprep.models.classifier import describe
+    from dataprep.models.classifier_training import train_command
     from dataprep.report.annotator import agreement_line
     from launch.recipe import load_recipe
 

@@ -26,6 +26,7 @@ from dataprep.reading.read import Shard, shards
 from dataprep.shard import process_shard, write_documents
 from dataprep.signals import lines
 from dataprep.stage import read_counts
+from dataprep.tasks import in_turn
 from dataprep.text import cuts
 from dataprep.workspace import Layout, Workspace
 from launch.log import get_logger
@@ -94,8 +95,8 @@ def take_through(
         seconds.append(time.monotonic() - start)
     start = time.monotonic()
     layout = Layout(len(parts), config.near_duplicates.partitions)
-    deduplicate.deduplicate(work, config, layout, deduplicate.in_turn)
-    pieces.cut_pieces(config, work, layout, deduplicate.in_turn)
+    deduplicate.deduplicate(work, config, layout, in_turn)
+    pieces.cut_pieces(config, work, layout, in_turn)
     for index in range(len(parts)):
         write_documents(work, index, documents, 0, config.valid_fraction, cuts.cut_steps(config))
     return [*seconds, time.monotonic() - start]

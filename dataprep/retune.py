@@ -24,13 +24,14 @@ from dataprep.contract import KIND, VERSION
 from dataprep.decontamination import decontamination
 from dataprep.dedup import signature
 from dataprep.dedup.survivors import with_source_order
-from dataprep.models import calibration, perplexity_training
+from dataprep.models import calibration, classifier_training, perplexity_training
 from dataprep.reading import read
 from dataprep.reading.records import READ_SCHEMA
 from dataprep.side_files import PREFIX, with_absolute_paths
 from dataprep.stage import is_staged, open_stage
 from dataprep.step import Step, alive
 from dataprep.stored import CUTS, QUARANTINE, StoredShard, read_stored, stored_shards
+from dataprep.tasks import run_stage_tasks
 from dataprep.text.cuts import StoredPieces, restored
 from dataprep.workspace import Workspace
 from dataprep.write import READ_BYTES, REMOVED_SUFFIX
@@ -190,14 +191,14 @@ def _build(recipe: "Recipe", old: Manifest, inputs: list[Input]) -> Manifest:
     shards = stored_shards(directory, old)
     work = run.workspace(recipe, inputs, [old.files_digest])
     rehearse_once()
-    trained = run.train_classifiers(recipe)
+    trained = classifier_training.train_recipe(recipe)
     models = {str(name): model.path.resolve() for name, model in trained.items()}
     models |= perplexity_training.train_recipe(recipe)
     digests: dict[str, str] = {name: model.facts["digest"] for name, model in trained.items()}
     decontamination.check(recipe.dataprep)
     reused = _reusable(old, recipe, digests, inputs)
     with ray_session(recipe.execution):
-        run_tasks = functools.partial(run.run_stage_tasks, recipe)
+        run_tasks = functools.partial(run_stage_tasks, recipe)
         parts = []
         if calibration.calibrated_steps(recipe.dataprep):
             # A share is wanted: of the sources, unchanged as they are, a sample is read again.
@@ -210,7 +211,7 @@ def _build(recipe: "Recipe", old: Manifest, inputs: list[Input]) -> Manifest:
             for index, part in enumerate(shards)
             if not is_staged(work, index, config)
         ]
-        run.run_stage_tasks(recipe, restage_shard, arguments, "restaging")
+        run_stage_tasks(recipe, restage_shard, arguments, "restaging")
         return run.finish(recipe, inputs, work, len(shards), trained)
 
 

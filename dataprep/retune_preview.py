@@ -20,7 +20,6 @@ from dataprep import run, shard
 from dataprep.config import Dataprep
 from dataprep.contract import stands_beside
 from dataprep.decontamination import decontamination
-from dataprep.dedup import deduplicate
 from dataprep.models import calibration, classifier, distil, perplexity_training
 from dataprep.reading import read
 from dataprep.reading.records import READ_SCHEMA
@@ -28,6 +27,7 @@ from dataprep.retune import check, undecided
 from dataprep.rights import verdicts
 from dataprep.step import Step
 from dataprep.stored import read_stored, stored_shards
+from dataprep.tasks import in_turn
 from dataprep.workspace import Workspace
 from dataprep.write import READ_BYTES, REMOVED_SUFFIX
 from launch.errors import UserError
@@ -154,7 +154,7 @@ def with_found_thresholds(recipe: "Recipe", old: Manifest) -> Dataprep:
     parts = read.shards(recipe.sources, Path.cwd())
     with tempfile.TemporaryDirectory() as folder:
         work = Workspace(Path(folder))
-        trained = calibration.calibrate(recipe, work, parts, models, trained, deduplicate.in_turn)
+        trained = calibration.calibrate(recipe, work, parts, models, trained, in_turn)
     return calibration.with_thresholds(config, trained)
 
 

@@ -14,13 +14,13 @@ any moment: the same command goes on from the files that are there, and its resu
 import functools
 import shutil
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dataprep.config_annotator import without_execution
 from dataprep.contract import KIND, SHINGLING_VERSION, VERSION
 from dataprep.digest_cache import digest_cache
+from dataprep.tasks import run_stage_tasks
 from dataprep.workspace import Layout, Workspace
 from launch.errors import UserError
 from launch.lock import lock
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from dataprep.config import Dataprep
-    from dataprep.config_models import Classifier
     from dataprep.models.classifier import Name, TrainedClassifier
     from dataprep.reading.read import Shard
 
@@ -87,7 +86,7 @@ def check(recipe: Recipe) -> None:
     from dataprep.decontamination import decontamination
     from dataprep.dedup import survivors
     from dataprep.indexes import indexed
-    from dataprep.models import labelled, perplexity_training
+    from dataprep.models import distil, labelled, perplexity_training
     from dataprep.pii import modes as pii_modes
     from dataprep.reading import read
     from dataprep.rights import verdicts as rights
@@ -100,7 +99,7 @@ def check(recipe: Recipe) -> None:
     shard.step_names(recipe.dataprep)
     decontamination.check(recipe.dataprep)
     pii_modes.load_key(recipe.dataprep.pii)
-    for name, configured in _classifiers(recipe).items():
+    for name, configured in distil.classifier_tables(recipe).items():
         labelled.labelled_files(configured, f"dataprep.{name}")
     perplexity_training.used_files(recipe.dataprep.perplexity)
 
@@ -128,7 +127,7 @@ def find_inputs(recipe: Recipe, *, write: bool) -> list[Input]:
     from dataprep.decontamination import items as decontamination_items
     from dataprep.dedup import survivors
     from dataprep.indexes import indexed
-    from dataprep.models import labelled, perplexity_training
+    from dataprep.models import distil, labelled, perplexity_training
     from dataprep.pii import modes as pii_modes
     from dataprep.reading import read
     from dataprep.rights import verdicts as rights
@@ -141,7 +140,7 @@ def find_inputs(recipe: Recipe, *, write: bool) -> list[Input]:
     root = recipe.run.root
     with digest_cache(recipe.documents, write=write) as cache:
         inputs = read.inputs(recipe.sources, Path.cwd(), cache.digest)
-        for name, configured in _classifiers(recipe).items():
+        for name, configured in distil.classifier_tables(recipe).items():
             for _, path in labelled.labelled_files(configured, f"dataprep.{name}"):
                 shown = path.relative_to(root) if path.is_relative_to(root) else path
                 inputs.append(Input(f"{name}:{shown}", cache.digest(path)))
@@ -157,7 +156,7 @@ def find_inputs(recipe: Recipe, *, write: bool) -> list[Input]:
 def build(recipe: Recipe, inputs: list[Input]) -> Manifest:
     """Everything after the checks; the caller holds the lock of `recipe.documents`."""
     from dataprep.decontamination import decontamination
-    from dataprep.models import calibration, perplexity_training
+    from dataprep.models import calibration, classifier_training, perplexity_training
     from dataprep.reading import read
     from dataprep.rehearsal import rehearse_once
     from launch.ray_cluster import ray_session
@@ -166,7 +165,7 @@ def build(recipe: Recipe, inputs: list[Input]) -> Manifest:
     work = workspace(recipe, inputs, [])
     decontamination.check(recipe.dataprep)
     rehearse_once()
-    trained = train_classifiers(recipe)
+    trained = classifier_training.train_recipe(recipe)
     models = {str(name): model.path.resolve() for name, model in trained.items()}
     models |= perplexity_training.train_recipe(recipe)
     with ray_session(recipe.execution):
@@ -252,18 +251,6 @@ def workspace(recipe: Recipe, inputs: list[Input], source: list[str]) -> Workspa
     return Workspace(recipe.documents.resolve() / "work" / name)
 
 
-def train_classifiers(recipe: Recipe) -> "dict[Name, TrainedClassifier]":
-    from dataprep.models import classifier, distil
-
-    trained = {
-        name: classifier.train(
-            name, table, classifier.model_directory(recipe.documents, name), recipe.run.seed
-        )
-        for name, table in _classifiers(recipe).items()
-    }
-    return distil.with_agreement(recipe, trained)
-
-
 def _pass(
     recipe: Recipe,
     work: Workspace,
@@ -311,24 +298,3 @@ def check_quarantine(config: "Dataprep", read: int, quarantined: int, work: Work
             f"their places and reasons: {work.directory / 'quarantine'}; "
             "dataprep.quarantine_share_max sets the limit",
         )
-
-
-def run_stage_tasks(
-    recipe: Recipe,
-    function: Callable[..., None],
-    arguments: list[tuple[Any, ...]],
-    label: str,
-) -> None:
-    from launch.ray_cluster import run_tasks
-
-    start = time.monotonic()
-    run_tasks(function, arguments, label=f"dataprep: {label}", execution=recipe.execution)
-    if arguments:
-        seconds = time.monotonic() - start
-        get_logger("dataprep").info("%s: %d tasks, %.1f s", label, len(arguments), seconds)
-
-
-def _classifiers(recipe: Recipe) -> "dict[Name, Classifier]":
-    from dataprep.models import distil
-
-    return distil.classifier_tables(recipe)

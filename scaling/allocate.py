@@ -9,8 +9,9 @@ from typing import Any
 
 from launch.errors import UserError
 from scaling.config import Plan
-from scaling.fitted import FitResult, Interval
+from scaling.fitted import FitResult
 from scaling.flops import ModelShape
+from scaling.interval import Interval
 from scaling.laws import FLOP_PER_PARAMETER_TOKEN
 from scaling.shape import legal_shape
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from launch.errors import UserError
 from scaling.forms import significant
+from scaling.interval import Interval
 from scaling.laws import Allocation, ChinchillaLaw, KaplanLaw, Law
 
 if TYPE_CHECKING:
@@ -29,22 +30,6 @@ _LAWS: dict[str, type[ChinchillaLaw] | type[KaplanLaw]] = {
     "chinchilla": ChinchillaLaw,
     "kaplan": KaplanLaw,
 }
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A value and its percentile interval over the bootstrap samples."""
-
-    value: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return f"{_short(self.value)} ({_short(self.low)} to {_short(self.high)})"
-
-    def contains(self, value: float) -> bool:
-        """Whether `value` lies within the interval, its ends included."""
-        return self.low <= value <= self.high
 
 
 @dataclass(frozen=True)
@@ -279,9 +264,3 @@ def read_fit(path: Path) -> FitResult:
     if not isinstance(data, dict):
         raise UserError(str(path), "no JSON object", "a fit.json")
     return FitResult.from_json(data, str(path))
-
-
-def _short(value: float) -> str:
-    if value != 0 and not 1e-3 <= abs(value) < 1e5:
-        return f"{value:.3g}"
-    return f"{value:.4g}"

@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scaling.fitted import FitResult, Fitted, Interval
+from scaling.interval import Interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from scaling.fitted import FitResult, Fitted
+
 _HELD_OUT, _PLANNED, _BAND = "#c0392b", "#1b7f4b", "#4a6fa5"
 
 
-def figure(result: FitResult, planned: dict[str, Any] | None = None) -> "Figure":
+def figure(result: "FitResult", planned: dict[str, Any] | None = None) -> "Figure":
     """Both panels; `planned` is the fact of that name in a plan's manifest."""
     from matplotlib.figure import Figure
 
@@ -41,13 +43,13 @@ def png(drawn: "Figure") -> bytes:
     return stream.getvalue()
 
 
-def save(result: FitResult, path: Path, planned: dict[str, Any] | None = None) -> None:
+def save(result: "FitResult", path: Path, planned: dict[str, Any] | None = None) -> None:
     """Write the figure of a fit to a PNG file."""
     path.write_bytes(png(figure(result, planned)))
 
 
 def draw_curves(
-    result: FitResult, ax: "Axes | None" = None, *, planned: dict[str, Any] | None = None
+    result: "FitResult", ax: "Axes | None" = None, *, planned: dict[str, Any] | None = None
 ) -> "Axes":
     """Loss against tokens, a curve for each size; returns the Axes that were drawn on.
 
@@ -123,7 +125,7 @@ def draw_curves(
 
 
 def draw_frontier(
-    result: FitResult, ax: "Axes | None" = None, *, planned: dict[str, Any] | None = None
+    result: "FitResult", ax: "Axes | None" = None, *, planned: dict[str, Any] | None = None
 ) -> "Axes":
     """The best parameter count against compute, with its band; returns the Axes."""
     axes = _axes(ax)
@@ -179,7 +181,7 @@ def draw_frontier(
     return axes
 
 
-def _best_size(law: Fitted, flops: float) -> Interval:
+def _best_size(law: "Fitted", flops: float) -> Interval:
     return law.interval(lambda law: law.optimum(flops).N)
 
 
@@ -193,7 +195,7 @@ def _axes(ax: "Axes | None") -> "Axes":
 
 def _curve(
     axes: "Axes",
-    law: Fitted,
+    law: "Fitted",
     size: float,
     low: float,
     high: float,

@@ -5,6 +5,7 @@ import importlib.util
 import subprocess
 import sys
 import tomllib
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -25,11 +26,16 @@ def modules(package: str) -> list[Path]:
     return sorted((ROOT / package).rglob("*.py"))
 
 
-def imports(path: Path, top_level_only: bool = False) -> set[str]:
+def imports(path: Path, skip_annotations: bool = False) -> set[str]:
+    """What a module imports, anywhere in it; without what stands below `if TYPE_CHECKING`."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    nodes = tree.body if top_level_only else list(ast.walk(tree))
     found = set()
+    nodes: list[ast.AST] = [tree]
     for node in nodes:
+        test = node.test if isinstance(node, ast.If) else None
+        if skip_annotations and isinstance(test, ast.Name) and test.id == "TYPE_CHECKING":
+            continue
+        nodes.extend(ast.iter_child_nodes(node))
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -62,6 +68,21 @@ def test_launch_imports_no_stage_when_it_is_itself_imported() -> None:
         "assert not stages & set(sys.modules), stages & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def test_no_modules_import_one_another_in_a_circle() -> None:
+    """Not even from within functions; names that only annotations need are free."""
+    names = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts): path
+        for package in PACKAGES
+        for path in modules(package)
+        if path.stem != "__init__"
+    }
+    graph = {
+        name: imports(path, skip_annotations=True) & names.keys() for name, path in names.items()
+    }
+    assert sum(len(needed) for needed in graph.values()) > len(names), "imports are not seen"
+    TopologicalSorter(graph).prepare()
 
 
 @pytest.mark.parametrize("engine", sorted(OWNERS))

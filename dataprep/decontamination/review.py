@@ -8,11 +8,9 @@ licence or a proverb, is found there. Whoever finds an item harmless names it in
 """
 
 import json
-from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -23,7 +21,9 @@ from dataprep.config import Dataprep
 from dataprep.contract import dropped_files, kept_files, open_documents
 from dataprep.decontamination import decontamination
 from dataprep.decontamination import items as decontamination_items
+from dataprep.decontamination.findings import Found, Passage, Review
 from dataprep.decontamination.index import Index, load_index
+from dataprep.decontamination.review_page import render, summary
 from launch.config import parse_model
 from launch.errors import UserError
 from launch.manifest import Manifest, digest_file, write_atomic
@@ -33,72 +33,10 @@ if TYPE_CHECKING:
     from launch.recipe import Recipe
 
 JSONL_NAME, HTML_NAME = "review.jsonl", "review.html"
-# Of the documents that hold an item so many are shown, the best first.
-_SHOWN = 3
 _AROUND_BYTES = 160
 _PASSAGE_BYTES_MAX = 4000
 _CUT_OUT = "(cut out of the text as a repeated piece, after it was found)"
 _COLUMNS = ("id", "source", "url", "drop_reason", "text", decontamination.PASSAGES)
-
-
-class Passage(NamedTuple):
-    """A passage of a document with what stands around it; `marks` are the runs of words that it has
-    in common with the item, places in `text`."""
-
-    document: str
-    source: str
-    drop_reason: str | None
-    field: str
-    score: float
-    text: str
-    marks: tuple[tuple[int, int], ...]
-
-
-@dataclass
-class Found:
-    """What was found of one item: in how many documents, and the best passages."""
-
-    documents: int = 0
-    best: float = 0.0
-    passages: list[Passage] = field(default_factory=list)
-
-    def add(self, passage: Passage) -> None:
-        """Count a passage; the item's passages of one document come one after the other."""
-        if not self.passages or self.passages[-1].document != passage.document:
-            self.documents += 1
-        self.best = max(self.best, passage.score)
-        self.passages.append(passage)
-        if len(self.passages) > 16 * _SHOWN:
-            self.trim()
-
-    def trim(self) -> None:
-        """Forget all but the best passages."""
-        last = self.passages[-1]
-        self.passages.sort(key=lambda passage: (-passage.score, passage.document, passage.field))
-        del self.passages[_SHOWN:]
-        if last not in self.passages:
-            self.passages.append(last)
-
-
-@dataclass
-class Review:
-    """All that was found, by item (`SET:ID`), and numbers by set and by source.
-
-    `places` are the index's parts by set, item and field.
-    """
-
-    config: Dataprep
-    index: Index
-    places: dict[tuple[str, str, str], int]
-    items: dict[str, Found] = field(default_factory=dict)
-    sources: Counter[tuple[str, str]] = field(default_factory=Counter)
-    dropped: Counter[str] = field(default_factory=Counter)
-
-    def ordered(self) -> list[tuple[str, Found]]:
-        """The items that most documents hold first, then by score and name."""
-        return sorted(
-            self.items.items(), key=lambda entry: (-entry[1].documents, -entry[1].best, entry[0])
-        )
 
 
 def review(recipe: "Recipe", output: Path | None = None) -> str:
@@ -107,8 +45,6 @@ def review(recipe: "Recipe", output: Path | None = None) -> str:
     Raises UserError if the documents are not finished, if they were made with mode "off", or if an
     evaluation set has changed since.
     """
-    from dataprep.decontamination.review_page import render, summary
-
     directory = recipe.published_documents
     manifest = open_documents(directory)
     config = parse_model(Dataprep, manifest.config["dataprep"], "dataprep")
@@ -216,8 +152,3 @@ def _excerpt(
             before = len(text[first:begin].decode(errors="ignore"))
             marks.append((before, before + len(text[begin:end].decode(errors="ignore"))))
     return text[first:last].decode(errors="ignore"), tuple(marks)
-
-
-def texts_of(index: Index) -> Mapping[str, tuple[tuple[str, str], ...]]:
-    """The texts of every item, by `SET:ID`."""
-    return {item.name: item.texts for item in index.items}

@@ -6,7 +6,7 @@ security policy forbids the browser to load or run anything.
 
 import json
 
-from dataprep.decontamination.review import Found, Passage, Review, texts_of
+from dataprep.decontamination.findings import SHOWN, Found, Passage, Review, texts_of
 from dataprep.report.markup import count, decimal, escape, row, table
 from dataprep.report.page import style
 
@@ -20,7 +20,6 @@ mark { background: var(--dropped); color: var(--page); padding: 0; }
 @media (max-width: 48rem) { .pair { grid-template-columns: 1fr; } }
 """
 _ITEMS_MAX = 500
-_SHOWN = 3
 _SILENT_MAX = 100
 _TEXT_MAX = 2000
 
@@ -113,7 +112,7 @@ def _item(
     name: str, found: Found, texts: tuple[tuple[str, str], ...], allowed: bool, score_min: float
 ) -> str:
     counts = found.best >= score_min and not allowed
-    shown = sorted(found.passages, key=lambda passage: (-passage.score, passage.document))[:_SHOWN]
+    shown = sorted(found.passages, key=lambda passage: (-passage.score, passage.document))[:SHOWN]
     own = "".join(
         f"<small>{escape(field)}</small><pre>{escape(text[:_TEXT_MAX])}</pre>"
         for field, text in texts

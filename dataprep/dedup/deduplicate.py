@@ -18,8 +18,8 @@ from typing import Any
 from dataprep.config import Dataprep
 from dataprep.dedup import candidates, decisions, equal_documents, links, verification
 from dataprep.dedup.equal_documents import TEXTS, URLS
-from dataprep.dedup.links import RunTasks
 from dataprep.rights import clusters
+from dataprep.tasks import RunTasks
 from dataprep.workspace import Layout, Workspace
 
 Facts = dict[str, dict[str, int]]
@@ -135,9 +135,3 @@ def _unfinished(work: Workspace, layout: Layout, group: int) -> int:
     """A shard of the group without decisions; the last one if all have theirs."""
     shards = layout.shards_of(group)
     return next((s for s in shards if not work.decisions(s).exists()), shards[-1])
-
-
-def in_turn(function: Callable[..., None], tasks: list[tuple[Any, ...]], label: str) -> None:
-    """A `RunTasks` in this process, one task after the other."""
-    for arguments in tasks:
-        function(*arguments)

@@ -6,7 +6,7 @@ what is connected stays connected, so that the components do not depend on how t
 """
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from dataprep.dedup.drops import contains
 from dataprep.dedup.equal_documents import TEXTS
 from dataprep.dedup.exchange import read_partition
 from dataprep.sealed import map_array, open_sealed, read_sealed, write_sealed
+from dataprep.tasks import RunTasks
 from dataprep.workspace import Layout, Workspace
 
 BAND_SCHEMA = pa.schema(
@@ -34,7 +35,6 @@ EDGES_MAX = 1 << 25
 _COUNTED = ("num_groups", "num_hot_groups", "largest_group", "num_cut")
 
 # Runs a function for each tuple of arguments, in any order, anywhere; the text names the tasks.
-RunTasks = Callable[[Callable[..., None], list[tuple[Any, ...]], str], None]
 
 
 def find_links(work: Workspace, layout: Layout, partition: int, band_size_max: int) -> None:

@@ -17,9 +17,9 @@ from dataprep.config import Dataprep
 from dataprep.dedup import spans, substring
 from dataprep.dedup.decided import survivors
 from dataprep.dedup.exchange import read_partition
-from dataprep.dedup.links import RunTasks
 from dataprep.sealed import write_sealed
 from dataprep.stage import read_counts
+from dataprep.tasks import RunTasks
 from dataprep.text.cut_kernels import CHARACTERS, LINES
 from dataprep.text.cuts import (
     CUT_SCHEMA,

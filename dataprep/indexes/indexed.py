@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from dataprep.config import Dataprep, Source
 from dataprep.dedup import exact, survivors
 from dataprep.dedup.exchange import open_exchange, partition_of, read_partition
-from dataprep.dedup.links import BAND_SCHEMA, RunTasks
+from dataprep.dedup.links import BAND_SCHEMA
 from dataprep.indexes.index import (
     Segment,
     check_settings,
@@ -28,6 +28,7 @@ from dataprep.indexes.index import (
     settings_of,
 )
 from dataprep.sealed import read_sealed, sealed_writer, write_sealed
+from dataprep.tasks import RunTasks
 from dataprep.workspace import INDEX_SHARD, ROW_BITS, Layout, Workspace
 from launch.errors import UserError
 from launch.manifest import Input, Manifest

@@ -20,14 +20,13 @@ import xxhash
 
 from dataprep import sample, side_files
 from dataprep.config import Dataprep, Source
-from dataprep.dedup.deduplicate import in_turn
-from dataprep.dedup.links import RunTasks
 from dataprep.reading import read
 from dataprep.reading.read import Shard
 from dataprep.rehearsal import rehearse_once
 from dataprep.sealed import read_sealed, write_sealed
 from dataprep.shard import chain
 from dataprep.step import Step, alive, apply_chain
+from dataprep.tasks import RunTasks, in_turn, run_stage_tasks
 
 if TYPE_CHECKING:
     from launch.recipe import Recipe
@@ -61,7 +60,6 @@ def sampled(recipe: "Recipe", num: int) -> list[Sampled]:
 
     Texts that are equal count once. There are fewer than `num` if the sources have no more.
     """
-    from dataprep.run import run_stage_tasks
     from launch.ray_cluster import ray_session
 
     shards = read.number_rows(read.shards(recipe.sources, Path.cwd()), recipe.sources)

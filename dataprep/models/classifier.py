@@ -36,7 +36,7 @@ from launch.manifest import (
 )
 
 if TYPE_CHECKING:
-    from launch.recipe import Recipe
+    pass
 
 KIND = "classifier"
 VERSION = 3
@@ -226,30 +226,6 @@ def _facts(
         texts = [examples.held_out_texts[row] for row in np.flatnonzero(known).tolist()]
         facts["subgroups"] = subgroups.measure(texts, worst[known], toxic[known], groups)
     return facts
-
-
-def train_command(recipe: "Recipe", *, force: bool = False) -> dict[Name, TrainedClassifier]:
-    """Train every classifier that the recipe names; what the verb `train-classifier` does.
-
-    Raises UserError if it names none, LockedError if somebody writes the documents.
-    """
-    from dataprep.models import distil
-    from launch.lock import lock
-
-    chosen = distil.classifier_tables(recipe)
-    if not chosen:
-        raise UserError(
-            "dataprep", "neither table [dataprep.quality] nor [dataprep.toxicity]", "one of them",
-            "labels = [{paths = [\"labels/*.jsonl\"], label_column = \"toxic\", positive = [1]}]",
-        )  # fmt: skip
-    with lock(recipe.documents):
-        trained = {
-            name: train(
-                name, config, model_directory(recipe.documents, name), recipe.run.seed, force=force
-            )
-            for name, config in chosen.items()
-        }
-        return distil.with_agreement(recipe, trained)
 
 
 def model_directory(documents: Path, name: Name) -> Path:

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from pretrain.metrics import Event
-from pretrain.view.follow import scalars
+from pretrain.view.scalars import scalars
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pretrain.metrics import Event
-from pretrain.view.follow import scalars
+from pretrain.view.scalars import scalars
 
 ID_FILE = "logs/wandb-id"
 

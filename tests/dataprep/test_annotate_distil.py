@@ -10,7 +10,7 @@ from benchmarks.annotator_server import score_of
 from dataprep import run
 from dataprep.config_annotator import Annotator
 from dataprep.config_models import Classifier, Label
-from dataprep.models import annotate, classifier, distil
+from dataprep.models import annotate, classifier_training, distil
 from dataprep.models.annotation_files import HELD_OUT, TRAINING, part, rows_of, words_of
 from dataprep.models.labelled import read_examples
 from dataprep.report import annotator as report_annotator
@@ -39,7 +39,7 @@ def recipe_of(annotated: tuple[Path, str], **more: Any) -> Recipe:
 
 
 def test_a_classifier_learns_from_answers_and_agrees(annotated: tuple[Path, str]) -> None:
-    trained = classifier.train_command(recipe_of(annotated))["quality"]
+    trained = classifier_training.train_command(recipe_of(annotated))["quality"]
     found = trained.facts["agreement"]
     directory = annotate.annotations_directory(annotated[0] / "root", "quality")
     manifest = read_manifest(directory, "annotations", 1)
@@ -77,7 +77,7 @@ def test_held_out_documents_that_files_label_too_are_left_out(
     (tmp_path / "own.jsonl").write_text("".join(json.dumps(row) + "\n" for row in texts))
     labels = [{"paths": [str(tmp_path / "own.jsonl")], "positive": [1]}]
     recipe = recipe_of(annotated, labels=labels)
-    trained = classifier.train_command(recipe)["quality"]
+    trained = classifier_training.train_command(recipe)["quality"]
     table = distil.classifier_tables(recipe)["quality"]
     examples = read_examples(table, "here", 1)
     # The refit learns what was held out of the files too.
@@ -111,7 +111,7 @@ def test_answers_of_another_annotator_are_refused(
 
 
 def test_the_report_shows_agreement_and_escapes(annotated: tuple[Path, str]) -> None:
-    trained = run.train_classifiers(recipe_of(annotated))
+    trained = classifier_training.train_recipe(recipe_of(annotated))
     facts = json.loads(json.dumps({name: model.facts for name, model in trained.items()}))
     found = facts["quality"]["agreement"]
     found["disagreements"] = [

@@ -14,13 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataprep.config import Dataprep, Source
-from dataprep.dedup import deduplicate
-from dataprep.models import calibration, classifier, spread
+from dataprep.models import calibration, classifier, classifier_training, spread
 from dataprep.reading import read
 from dataprep.reading.read_warc import read_records
 from dataprep.reading.records import File, Record
 from dataprep.retune_preview import with_found_thresholds
 from dataprep.run import config_of
+from dataprep.tasks import in_turn
 from dataprep.workspace import Workspace
 from launch.errors import UserError
 from launch.manifest import Manifest
@@ -204,11 +204,11 @@ def test_a_sorted_shard_gets_the_threshold_of_all_of_it(
         }
     )
     monkeypatch.setattr(spread, "_RANGE_BYTES", 500)
-    trained = classifier.train_command(recipe)
+    trained = classifier_training.train_command(recipe)
     models = {str(name): model.path for name, model in trained.items()}
     parts = read.shards(recipe.sources, Path.cwd())
     work = Workspace(tmp_path / "work")
-    found = calibration.calibrate(recipe, work, parts, models, trained, deduplicate.in_turn)
+    found = calibration.calibrate(recipe, work, parts, models, trained, in_turn)
     facts = found["quality"].facts["calibration"]
     assert facts["documents"] == 300
     assert recipe.dataprep.quality is not None

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dataprep.config_models import Classifier, Label
-from dataprep.models import classifier, evaluation, fasttext_member
+from dataprep.models import classifier, classifier_training, evaluation, fasttext_member
 from dataprep.models.labelled import read_examples
 from dataprep.models.preparation import prepare
 from dataprep.report.models import classifiers
@@ -302,9 +302,9 @@ def test_evaluation_agrees_with_its_definition(pairs: list[tuple[float, bool]]) 
 def test_the_verb_trains_what_the_recipe_names(labels: Path, tmp_path: Path) -> None:
     table = config_of(labels).model_dump(mode="json")
     data = {"run": {"root": str(tmp_path)}, "dataprep": {"toxicity": table}}
-    trained = classifier.train_command(Recipe.from_dict(data))
+    trained = classifier_training.train_command(Recipe.from_dict(data))
     assert list(trained) == ["toxicity"]
     directory = classifier.model_directory(tmp_path / "documents", "toxicity")
     assert trained["toxicity"].path.parent == directory
     with pytest.raises(UserError, match="expected one of them"):
-        classifier.train_command(Recipe.from_dict({"run": {"root": str(tmp_path)}}))
+        classifier_training.train_command(Recipe.from_dict({"run": {"root": str(tmp_path)}}))

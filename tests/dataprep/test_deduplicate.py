@@ -14,10 +14,11 @@ from dataprep.config import Columns, Dataprep, Source
 from dataprep.config_duplicates import NearDuplicates
 from dataprep.dedup import candidates
 from dataprep.dedup.decisions import read_decisions
-from dataprep.dedup.deduplicate import deduplicate, in_turn
+from dataprep.dedup.deduplicate import deduplicate
 from dataprep.dedup.survivors import with_source_order
 from dataprep.reading.read import shards
 from dataprep.shard import process_shard
+from dataprep.tasks import in_turn
 from dataprep.workspace import Layout, Workspace
 
 WORDS = [f"{a}{b}" for a, b in itertools.product("bcdfgklmnprst", ("ano", "eli", "ite", "omu"))]

@@ -12,10 +12,11 @@ import xxhash
 from dataprep.config import Columns, Dataprep, Source
 from dataprep.config_duplicates import Exact, NearDuplicates, Survivors
 from dataprep.dedup.decided import decided as decided_tables
-from dataprep.dedup.deduplicate import deduplicate, in_turn
+from dataprep.dedup.deduplicate import deduplicate
 from dataprep.dedup.survivors import with_source_order
 from dataprep.reading.read import shards
 from dataprep.shard import process_shard
+from dataprep.tasks import in_turn
 from dataprep.workspace import Layout, Workspace
 
 Document = dict[str, Any]

@@ -12,10 +12,10 @@ import pytest
 
 from dataprep.dedup import links
 from dataprep.dedup.candidates import candidate_facts, find_candidates
-from dataprep.dedup.deduplicate import in_turn
 from dataprep.dedup.exact import TEXT_SCHEMA
 from dataprep.dedup.exchange import open_exchange
 from dataprep.sealed import read_sealed, write_sealed
+from dataprep.tasks import in_turn
 from dataprep.workspace import ROW_BITS, Layout, Workspace
 
 LAYOUT = Layout(num_shards=3, num_partitions=20)

@@ -15,7 +15,8 @@ MEASURE = """
 import sys
 from pathlib import Path
 from dataprep.config import Dataprep, Source
-from dataprep.dedup.deduplicate import deduplicate, in_turn
+from dataprep.dedup.deduplicate import deduplicate
+from dataprep.tasks import in_turn
 from dataprep.reading.read import number_rows, shards
 from dataprep.shard import process_shard, write_documents
 from dataprep.workspace import Layout, Workspace

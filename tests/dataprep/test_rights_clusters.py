@@ -14,7 +14,7 @@ from dataprep.config import Columns, Dataprep, Source
 from dataprep.config_duplicates import Exact, NearDuplicates
 from dataprep.config_rights import Rights, SourceRights
 from dataprep.conservation import merge_counts
-from dataprep.dedup.deduplicate import deduplicate, in_turn
+from dataprep.dedup.deduplicate import deduplicate
 from dataprep.dedup.survivors import with_source_order
 from dataprep.reading.read import shards
 from dataprep.report import explain, report
@@ -23,6 +23,7 @@ from dataprep.report.explain_rights import judgement, lines
 from dataprep.rights import verdicts
 from dataprep.rights.licences import licence_of, read_licence
 from dataprep.shard import process_shard, read_written, write_documents
+from dataprep.tasks import in_turn
 from dataprep.workspace import Layout, Workspace
 from launch.errors import UserError
 from launch.manifest import FileEntry, Manifest

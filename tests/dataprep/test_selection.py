@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 from scipy.stats import kstest
 
 from dataprep.config_models import Classifier, Label
-from dataprep.dedup import deduplicate
-from dataprep.models import classifier, quality
+from dataprep.models import classifier_training, quality
 from dataprep.models.calibration import calibrate, with_thresholds
 from dataprep.models.selection import (
     pareto_thresholds,
@@ -31,6 +30,7 @@ from dataprep.retune_preview import preview, print_preview
 from dataprep.run import run
 from dataprep.shard import chain
 from dataprep.step import apply_chain
+from dataprep.tasks import in_turn
 from dataprep.workspace import Workspace
 from launch.recipe import Recipe
 
@@ -156,15 +156,15 @@ def test_a_share_becomes_the_threshold_of_a_fixed_sample(tmp_path: Path) -> None
     top = {"select": "top_share", "top_share": 0.25, "calibration_documents": 60}
     worst = {"drop_budget": 0.1, "calibration_documents": 60}
     wanted = recipe(tmp_path / "a", folder, quality=top, toxicity=worst)
-    trained = classifier.train_command(wanted)
+    trained = classifier_training.train_command(wanted)
     models = {name: model.path for name, model in trained.items()}
     parts = shards(wanted.sources, Path.cwd())
 
     def backwards(function: Callable[..., None], tasks: list[tuple[Any, ...]], label: str) -> None:
-        deduplicate.in_turn(function, tasks[::-1], label)
+        in_turn(function, tasks[::-1], label)
 
     found = []
-    for name, order in (("one", deduplicate.in_turn), ("two", backwards)):
+    for name, order in (("one", in_turn), ("two", backwards)):
         work = Workspace(tmp_path / name)
         own = calibrate(wanted, work, parts, models, trained, order)  # type: ignore[arg-type]
         found.append({key: model.facts["calibration"] for key, model in own.items()})

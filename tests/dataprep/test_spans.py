@@ -18,9 +18,9 @@ from dataprep.arrow_buffers import text_buffers
 from dataprep.config import Dataprep
 from dataprep.config_duplicates import NearDuplicates, Spans, Substrings, Survivors
 from dataprep.dedup import spans
-from dataprep.dedup.deduplicate import in_turn
 from dataprep.dedup.pieces import cut_pieces
 from dataprep.dedup.span_kernels import LINES, PARAGRAPHS, SENTENCES, find_units
+from dataprep.tasks import in_turn
 from dataprep.text.word_characters import word_characters
 from dataprep.workspace import Layout, Workspace
 

@@ -15,7 +15,8 @@ from launch.recipe import Recipe
 from pretrain.config import Metrics as Config
 from pretrain.metrics import Event, Metrics
 from pretrain.view import follow
-from pretrain.view.follow import Tail, following, scalars
+from pretrain.view.follow import Tail, following
+from pretrain.view.scalars import scalars
 from pretrain.view.tensorboard_events import TensorBoard
 from tests.pretrain.made_up import write_events, write_run
 
