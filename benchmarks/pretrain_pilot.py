@@ -9,10 +9,11 @@ resumed from there.
 """
 
 import json
+import math
+import statistics
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -71,8 +72,8 @@ interval_iterations = 200
 
 
 def pilot() -> tuple[dict[str, Any], str, bool]:
-    """Validation losses at the end; it holds if ours lie no further from the plain ones that begin
-    and round as they do than two runs of one code can lie from one another."""
+    """Validation losses at the end; it holds if the means of both codes differ by no more than two
+    standard errors, of which the scatter of each code's runs tells the size."""
     if not DATA.is_dir():
         raise FileNotFoundError(str(DATA))
     recipes = {name: _recipe(name, *how) for name, how in _RUNS.items()}
@@ -88,16 +89,20 @@ def pilot() -> tuple[dict[str, Any], str, bool]:
         _python("benchmarks.pretrain_plain", "samples", str(recipes["pilot"]), str(samples))
     for name, recipe in recipes.items():
         plain[name] = _plain(recipe, samples)
-    pairs = [*combinations(ours.values(), 2), *combinations(plain.values(), 2)]
+    runs = ([*ours.values()], [*plain.values()])
+    freedom = sum(len(own) - 1 for own in runs)
+    scatter = math.sqrt(sum((len(own) - 1) * statistics.variance(own) for own in runs) / freedom)
     value = {
         "ours": ours,
         "plain": plain,
-        "difference": max(abs(ours[name] - plain[name]) for name in ours),
-        "noise": max(abs(one - other) for one, other in pairs),
+        "difference_of_means": statistics.mean(runs[0]) - statistics.mean(runs[1]),
+        "standard_deviation_of_a_run": scatter,
+        "standard_error": scatter * math.sqrt(sum(1 / len(own) for own in runs)),
         "tokens": result["tokens"],
         "bits_per_byte": result["bits_per_byte_valid"],
     }
-    return value, "within the noise of a seed", value["difference"] <= value["noise"]
+    holds = abs(value["difference_of_means"]) <= 2 * value["standard_error"]
+    return value, "within the noise of a seed", holds
 
 
 def _recipe(name: str, seed: int, micro_batch: int) -> Path:
