@@ -78,9 +78,11 @@ class Watchdog:
     def __enter__(self) -> Self:
         (self._directory / "logs").mkdir(parents=True, exist_ok=True)
         self._stacks: IO[str] = (self._directory / "logs" / f"stacks-{self._rank}.txt").open("a")
-        # Signal handlers in C: they need no GIL. SIGUSR2 shows where a process is.
+        # Signal handlers in C: they need no GIL. SIGUSR2 shows where the main thread is, and only
+        # that one: it reads frames without the GIL, and those of a thread that runs meanwhile
+        # ended the process within five signals (2026-11-27).
         faulthandler.enable(self._stacks)
-        faulthandler.register(signal.SIGUSR2, self._stacks, all_threads=True)
+        faulthandler.register(signal.SIGUSR2, self._stacks, all_threads=False)
         self._sign()
         self._arm_backstop()
         self._last = time.monotonic()

@@ -20,7 +20,7 @@ from pretrain.safety.interrupt import StopRequest
 from pretrain.safety.watchdog import Watchdog
 
 RANK = """
-import ctypes, sys, time
+import ctypes, json, sys, threading, time
 from pathlib import Path
 from pretrain.config import Watch
 from pretrain.safety.interrupt import StopRequest
@@ -45,6 +45,16 @@ with Watchdog(watch, directory, StopRequest()) as dog:
     elif what == "save":
         dog.beat(7, "save")
         time.sleep(1.5)
+        sys.exit(0)
+    elif what == "threads":
+        def run():
+            while True:
+                json.loads(json.dumps({"a": [1, {"b": 2}]}, indent=1))
+        threading.Thread(target=run, daemon=True).start()
+        end = time.monotonic() + 2
+        while time.monotonic() < end:
+            time.sleep(0.1)
+            dog.beat(7, "step")
         sys.exit(0)
     elif what == "hold":
         for _ in range(9):  # a signal ends one sleep
@@ -125,6 +135,19 @@ def test_a_rank_that_holds_the_interpreter_gives_no_sign(ranks: Ranks) -> None:
     assert "rank 1 gives no sign of life" in ranks.said().message
     # Its own thread could not run; the signal handler in C could.
     assert "<module>" in (ranks.directory / "logs" / "stacks-1.txt").read_text()
+
+
+def test_asking_a_busy_process_where_it_is_does_not_end_it(ranks: Ranks) -> None:
+    ranks.start("threads")
+    (process,) = ranks.processes
+    end = time.monotonic() + 1.0
+    while time.monotonic() < end:
+        process.send_signal(signal.SIGUSR2)
+        time.sleep(0.002)
+    assert ranks.codes() == [0]
+    stacks = (ranks.directory / "logs" / "stacks-0.txt").read_text()
+    assert stacks.count("most recent call first") > 50
+    assert "<module>" in stacks
 
 
 @pytest.mark.slow
