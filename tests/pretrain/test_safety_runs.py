@@ -104,6 +104,8 @@ def test_a_lost_rank_is_named_within_the_step_timeout(
     recipe = make_recipe(
         parallel={"data": 2},
         training={"iterations": 100_000, "epochs_max": 1e9, "valid_interval": 0},
+        # A wait in a save has the long limit.
+        checkpoint={"interval_iterations": 100_000},
         watch={"step_timeout_seconds": 5.0, "heartbeat_seconds": 0.05},
     )
     process = begin(recipe, tmp_path / "lost.toml")
