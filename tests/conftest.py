@@ -1,12 +1,14 @@
 """What several test files share: the repository's root, a Ray session, real data if at hand."""
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import hypothesis
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -33,20 +35,43 @@ hypothesis.settings.load_profile("same")
 # kernels, one to two minutes where the cache is empty; what comes next needs none, so that the
 # other process does not compile the same at the same time. Short files are at the end.
 ORDER = (
-    "dataprep/test_annotate.py", "pretrain/", "launch/", "scaling/", "test_", "tokenizer/",
+    "dataprep/test_rehearsal.py", "pretrain/", "launch/", "scaling/", "test_", "tokenizer/",
     "dataprep/",
 )  # fmt: skip
+
+
+# Files that train in the pool of ranks go to one process, for a second pool would be seven more
+# processes that import Megatron-core. (pytest-xdist 3.8's own groups are no groups under pytest 9.)
+WITH_RANKS = frozenset(
+    path.relative_to(REPOSITORY).as_posix()
+    for path in REPOSITORY.glob("tests/pretrain/test_*.py")
+    if re.search(r"\blayouts: ", path.read_text(encoding="utf-8"))
+)
+
+
+class ByFile(LoadFileScheduling):
+    """Gives each file to one process, and all of `WITH_RANKS` to the same one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return "ranks" if file in WITH_RANKS else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
+    """Who gets which tests, where several processes run them."""
+    return ByFile(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """In a process of pytest-xdist, files in `ORDER`."""
     if "PYTEST_XDIST_WORKER" in os.environ:
-        items.sort(key=lambda item: _place(item.path.relative_to(REPOSITORY / "tests").as_posix()))
+        items.sort(key=lambda item: _place(item.path.relative_to(REPOSITORY).as_posix()))
 
 
-def _place(path: str) -> int:
-    places = (place for place, prefix in enumerate(ORDER) if path.startswith(prefix))
-    return next(places, len(ORDER))
+def _place(path: str) -> tuple[int, bool]:
+    places = (place for place, prefix in enumerate(ORDER) if path.startswith(f"tests/{prefix}"))
+    return next(places, len(ORDER)), path not in WITH_RANKS
 
 
 @pytest.fixture(scope="session")

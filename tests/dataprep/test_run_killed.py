@@ -77,6 +77,7 @@ def wait_for(process: "subprocess.Popen[bytes]", documents: Path, pattern: str) 
         time.sleep(0.002)
 
 
+@pytest.mark.slow
 def test_a_killed_driver_goes_on_where_it_was(
     folder: Path, tmp_path: Path, undisturbed: Manifest, ray_session: object
 ) -> None:

@@ -37,6 +37,9 @@ def main() -> None:
     """Answer commands until standard input ends."""
     answers = sys.stdout
     sys.stdout = sys.stderr  # whatever else prints must not come between the answers
+    # The libraries' objects stay: three collections a command looked through them, 0.8 s of 1.5
+    # (2026-11-27).
+    gc.freeze()
     for line in sys.stdin:
         try:
             command = json.loads(line)

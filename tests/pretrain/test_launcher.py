@@ -183,6 +183,7 @@ def test_an_unfinished_run_is_not_resumed_with_another_recipe(make_recipe: MakeR
     claim(make_plan(make_recipe(seed=2)), force=True)
 
 
+@pytest.mark.slow
 def test_a_stopped_run_saves_says_so_and_goes_on(
     alone: tuple[MakeRecipe, dict[str, Any]], tmp_path: Path
 ) -> None:
