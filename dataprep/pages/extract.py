@@ -21,7 +21,7 @@ from resiliparse.parse.encoding import bytes_to_str, detect_encoding, map_encodi
 from resiliparse.parse.html import HTMLTree
 
 from dataprep.pages import code_blocks, mathematics
-from dataprep.pages.main_text import find_article, joined
+from dataprep.pages.main_text import article_text, find_article
 from dataprep.pages.page_scan import scan, without_unread
 from dataprep.pages.verbatim import Passage, mark, restore, without_marks
 from dataprep.rights.page_marks import Statement, page_rights
@@ -86,14 +86,14 @@ def extract(
     url = _canonical(tree) if with_url else None
     rights = page_rights(tree, html, seen, given)
     passages = _take_out(tree) if seen.may_hold_passages else []
-    article = find_article(_main_content(tree))
+    main = _main_content(tree)
     if extractor == "precise":
         # Imported here: it costs a second, which the fast extractor need not wait for.
         from dataprep.pages.extract_precise import precise_text
 
-        text = precise_text(str(tree), article)
+        text = precise_text(str(tree), find_article(main))
     else:
-        text = joined(article)
+        text = article_text(main)
     text = restore(text, passages).strip("\n")
     if not text or text.isspace():
         return "no_text"

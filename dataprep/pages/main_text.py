@@ -8,7 +8,9 @@ equations stay wherever they stand.
 from typing import Literal, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
+from dataprep.arrow_buffers import Bytes
 from dataprep.pages import main_text_kernels as kernels
 from dataprep.pages.verbatim import has_mark
 from dataprep.text.characters import character_classes
@@ -36,15 +38,21 @@ def find_article(markup: str) -> list[Block]:
 
     `markup` is `extract_plain_text(…, preserve_formatting="minimal_html", links=True)`.
     """
-    text, table = _cut(markup)
-    chosen = np.empty(len(table), np.bool_)
-    kernels.choose(table, chosen)
+    texts, table = _cut(markup)
+    chosen = _chosen(table).tolist()
+    return [block for block, is_chosen in zip(_blocks(texts, table), chosen, strict=True)
+            if is_chosen or block.is_kept]  # fmt: skip
+
+
+def article_text(markup: str) -> str:
+    """`joined(find_article(markup))`, without its blocks one by one where they need not be asked
+    for code and equations."""
     if has_mark(markup) or "$" in markup or "\\" in markup:
-        blocks = _blocks(text, table)
-        kept = chosen.tolist()
-        return [block for block, is_chosen in zip(blocks, kept, strict=True)
-                if is_chosen or block.is_kept]  # fmt: skip
-    return _blocks(text, table[chosen])
+        return joined(find_article(markup))
+    texts, table = _cut(markup)
+    out = np.empty(len(texts) + 4 * len(table), np.uint8)
+    size = kernels.join(texts, table, _chosen(table), out)
+    return out[:size].tobytes().decode()
 
 
 def read_blocks(markup: str) -> list[Block]:
@@ -78,17 +86,25 @@ def has_equation(text: str) -> bool:
     return any("\\" in part or "^" in part or "=" in part for part in between)
 
 
-def _cut(markup: str) -> tuple[bytes, kernels.Table]:
+def _chosen(table: kernels.Table) -> npt.NDArray[np.bool_]:
+    """Which blocks are the article's, whatever they hold."""
+    chosen = np.empty(len(table), np.bool_)
+    kernels.choose(table, chosen)
+    return chosen
+
+
+def _cut(markup: str) -> tuple[Bytes, kernels.Table]:
     """The texts of all blocks, one after the other, and the blocks."""
     content = markup.encode()
     texts = np.empty(len(content), np.uint8)
     table = np.empty((content.count(b"\n") + 1, kernels.COLUMNS), np.int32)
     number = kernels.cut_blocks(np.frombuffer(content, np.uint8), character_classes(), texts, table)
-    return texts.tobytes(), table[:number]
+    return texts, table[:number]
 
 
-def _blocks(texts: bytes, table: kernels.Table) -> list[Block]:
+def _blocks(texts: Bytes, table: kernels.Table) -> list[Block]:
+    content = texts.tobytes()
     return [
-        Block(_KINDS[kind], texts[first:end].decode(), plain, linked)
+        Block(_KINDS[kind], content[first:end].decode(), plain, linked)
         for kind, first, end, plain, linked in table.tolist()
     ]

@@ -47,7 +47,7 @@ COLUMNS = 5
 Table = npt.NDArray[np.int32]
 
 _BREAK = 0x1E  # a line break within a block, until its text is trimmed
-_BLANK, _LINE_FEED, _TAB = 0x20, 0x0A, 0x09
+_BLANK, _LINE_FEED, _TAB, _DASH = 0x20, 0x0A, 0x09, 0x2D
 _LESS, _GREATER, _AND, _QUOTE = 0x3C, 0x3E, 0x26, 0x22
 
 
@@ -247,3 +247,31 @@ def choose(blocks, chosen):
         is_caption = blocks[index, KIND] == BARE and num_bytes < BARE_BYTES_MIN
         in_links = blocks[index, LINKED] / num_bytes > LINK_SHARE_MAX
         chosen[index] = not in_links and not (in_paragraphs and is_caption)
+
+
+@kernel
+def join(texts, blocks, chosen, out):
+    """Write the chosen blocks' text into `out` (uint8) as `main_text.joined` joins them; its size,
+    at most that of `texts` and four bytes a block."""
+    size = 0
+    before = -1
+    for index in range(len(blocks)):
+        if not chosen[index]:
+            continue
+        kind = blocks[index, KIND]
+        if before >= 0:
+            is_close = kind == before and kind in (ITEM, ROW, BARE)
+            for _ in range(1 if is_close else 2):
+                out[size] = _LINE_FEED
+                size += 1
+        if kind == ITEM:
+            out[size], out[size + 1] = _DASH, _BLANK
+            size += 2
+        at, end = blocks[index, FIRST], blocks[index, END]
+        while at < end:
+            out[size] = texts[at]
+            size += 1
+            is_pair = texts[at] == _TAB and at + 1 < end and texts[at + 1] == _TAB
+            at += 2 if kind == ROW and is_pair else 1
+        before = kind
+    return size

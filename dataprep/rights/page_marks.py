@@ -12,6 +12,7 @@ The first level that names a known licence decides; of several on it the most re
 states the licence of a picture or a video (within a figure, an ImageObject) is not the page's.
 """
 
+import functools
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
@@ -241,8 +242,15 @@ def _in_words(html: bytes) -> Iterator[Statement]:
         stated = _RESERVED.search(words)
         if stated is not None:
             # Not who reserves them: that may be a person.
-            yield Statement(3, "page:text", "All rights reserved", read_licence(stated[0][-60:]))
+            yield _all_rights_reserved()
             return
+
+
+@functools.cache
+def _all_rights_reserved() -> Statement:
+    """What many pages state: read once."""
+    words = "All rights reserved"
+    return Statement(3, "page:text", words, read_licence(words))
 
 
 def _around(html: bytes, words: bytes) -> Iterator[str]:

@@ -8,7 +8,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dataprep.pages import main_text_kernels as weights
-from dataprep.pages.main_text import Block, Kind, find_article, has_equation, joined, read_blocks
+from dataprep.pages.main_text import (
+    Block,
+    Kind,
+    article_text,
+    find_article,
+    has_equation,
+    joined,
+    read_blocks,
+)  # fmt: skip
 
 BREAK = "\x1e"
 LINES = st.sampled_from(
@@ -105,6 +113,7 @@ def test_the_article_is_the_largest_run(lines: list[str]) -> None:
     article = find_article("\n".join(lines))
     assert article == article_of(blocks)
     assert not blocks or joined(article)
+    assert article_text("\n".join(lines)) == joined(article)
 
 
 def test_a_page_of_short_lines_alone_is_kept_whole() -> None:
@@ -115,6 +124,11 @@ def test_a_page_of_short_lines_alone_is_kept_whole() -> None:
 def test_blocks_are_joined_by_what_they_are() -> None:
     blocks = read_blocks("<h1>a</h1>\n<li>b</li>\n<li>c</li>\n<p>d<br>\ne</p>\nf\t\tg\nh\t\ti")
     assert joined(blocks) == "a\n\n- b\n- c\n\nd\ne\n\nf\tg\nh\ti"
+
+
+@given(st.text("<>abr/ph1li&;ltgmpquo \t\n\x1e\xa0水-$", max_size=60))
+def test_the_text_of_any_article_is_its_blocks_joined(markup: str) -> None:
+    assert article_text(markup) == joined(find_article(markup))
 
 
 def test_where_an_equation_is_seen() -> None:
