@@ -3,6 +3,7 @@
 """One pass over the bytes of a page, tag by tag (`page_scan` says what for). Compiled by numba."""
 
 import numpy as np
+from numba import types
 
 from dataprep.arrow_buffers import Bytes
 from dataprep.kernel_cache import kernel
@@ -64,6 +65,16 @@ def _kinds() -> Bytes:
 
 
 _KINDS = _kinds()
+# Of libc: it looks at 32 bytes at once.
+_memchr = types.ExternalFunction("memchr", types.uintp(types.uintp, types.intc, types.uintp))
+
+
+@kernel
+def _next(html, byte, at):
+    """Where `byte` stands next, from `at` on; the end if nowhere."""
+    begin, end = np.uint64(html.ctypes.data), np.uint64(len(html))
+    found = np.uint64(_memchr(begin + at, byte, end - at))
+    return found - begin if found else end
 
 
 @kernel
@@ -156,11 +167,8 @@ def scan_tags(html, unread):
     has_math = in_style = False
     begun = np.uint64(0)  # where the script or style began that may be cut out; 0: none
     ending = np.uint32(_CRIP)
-    while at < end:
-        if html[at] != 60:  # <
-            at += one
-            continue
-        at += one
+    while True:
+        at = _next(html, 60, at) + one  # <
         if at >= end:
             break
         if html[at] == 47:  # </
