@@ -1,8 +1,8 @@
 """The whole way of a document, once, on three small ones: before anything is spent.
 
-It compiles every kernel for exactly the types that the tasks will use (about 30 s, kept on disk by
-`kernel_cache`), so that the workers find machine code instead of compiling it all at once, and it
-finds a broken installation before the first shard does.
+It compiles every kernel for exactly the types that the tasks will use (a minute or so, kept on disk
+by `kernel_cache`), so that the workers find machine code instead of compiling it all at once, and
+it finds a broken installation before the first shard does.
 """
 
 import json
@@ -41,7 +41,7 @@ def rehearse_once() -> None:
     mark = cache_directory() / MARK_NAME
     if mark.exists():
         return
-    get_logger("dataprep").info("compiling the kernels, once for this version: about 30 s")
+    get_logger("dataprep").info("compiling the kernels, once for this version: about a minute")
     with tempfile.TemporaryDirectory() as folder:
         rehearse(Path(folder))
     mark.touch()
