@@ -121,7 +121,7 @@ def _train_directory(target: Path, stop: StopRequest) -> None:
                 if run_directory.finished(plan) is None:
                     set_deterministic(recipe.pretrain.training.deterministic)
                     run_directory.claim(plan, force=False)
-                    garbage.leave_libraries_alone()
+                    garbage.leave_libraries_alone(recipe.pretrain.watch.collect_garbage_iterations)
                     _train_claimed(plan, stop)
         except LockedError:
             log.info("%s: another process trains it", recipe.run.name)

@@ -39,6 +39,16 @@ def test_garbage_is_collected_when_it_is_due_and_never_before() -> None:
         assert gc.isenabled()
 
 
+def test_libraries_are_left_alone_until_a_run_has_ended() -> None:
+    garbage.leave_libraries_alone(0)
+    assert gc.get_freeze_count() == 0  # nobody would sweep what the run before has left
+    garbage.leave_libraries_alone(10)
+    assert gc.get_freeze_count() > 0
+    with garbage.controlled(10):
+        garbage.freeze(10)
+    assert gc.get_freeze_count() == 0
+
+
 def test_an_operation_without_a_deterministic_kernel_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
